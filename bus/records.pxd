@@ -1,0 +1,154 @@
+"""The records that travel in batches between a gateway and a shard.
+
+A batch is a run of records, each a multiple of 8 bytes, little-endian. Every
+record starts with the same eight bytes:
+
+    offset  size  field
+         0     4  record_bytes   whole record with padding, a multiple of 8
+         4     1  kind           one of the kinds below
+         5     1  flags          by kind
+         6     2  extra          by kind
+
+Handles (connections, channels, consumers) are given out by the gateway: the low
+HANDLE_SLOT_BITS bits are a slot in its table, the bits above a generation, so
+that a record for a closed channel never reaches the one that took its slot.
+
+Both sides live on the same host or trust each other, but a reader still checks
+record_bytes and the inner lengths against the batch before it reads them.
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    HANDLE_SLOT_BITS = 20
+    RECORD_ALIGNMENT = 8
+
+    # gateway to shard
+    KIND_PUBLISH = 1
+    KIND_SETTLE = 2
+    KIND_CREDIT = 3
+    # either way: JSON, for everything that is not per message
+    KIND_REQUEST = 4
+    KIND_RESPONSE = 5
+    KIND_EVENT = 6
+    # shard to gateway
+    KIND_DELIVER = 16
+    KIND_GET_OK = 17
+    KIND_WATERMARK = 18
+    KIND_REFUSED = 19
+
+    # flags of PUBLISH
+    PUBLISH_PERSISTENT = 1      # delivery-mode 2
+    PUBLISH_CONFIRM = 2         # the channel is in confirm mode
+    # flags of SETTLE
+    SETTLE_MULTIPLE = 1
+    # extra of SETTLE
+    OUTCOME_ACK = 0
+    OUTCOME_REQUEUE = 1
+    OUTCOME_REJECT = 2
+    # flags of DELIVER and GET_OK
+    DELIVER_REDELIVERED = 1
+
+cdef uint64_t NO_TTL = 0xFFFFFFFFFFFFFFFF
+
+
+cdef packed struct RecordHeader:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t extra
+
+
+# A message for one or more queues of one shard: 40 bytes, then queue_count
+# queue ids of 4 bytes (padded to 8), then exchange, routing key, properties
+# (property flags and list as they came in the content header), body; padded.
+cdef packed struct PublishRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t queue_count
+    uint32_t channel                # handle
+    uint32_t properties_bytes
+    uint64_t publish_sequence       # the channel's publish sequence number; 0 outside confirm mode
+    uint32_t body_bytes
+    uint8_t exchange_bytes
+    uint8_t routing_key_bytes
+    uint8_t priority
+    uint8_t reserved
+    uint64_t ttl_ms                 # from the expiration property, or NO_TTL
+
+
+# The client's word on deliveries: 24 bytes.
+cdef packed struct SettleRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t outcome
+    uint32_t channel                # handle
+    uint32_t reserved
+    uint64_t delivery_sequence      # counts this shard's deliveries on this channel that await an ack, from 1
+
+
+# What of a connection's deliveries has left the gateway for its socket: 24 bytes.
+# Cumulative sum of record_bytes of the DELIVER records that this shard sent for
+# the connection's consumers. The shard stops dispatching to a connection that is
+# CONNECTION_WINDOW_BYTES ahead of it.
+cdef packed struct CreditRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t reserved
+    uint32_t connection             # handle
+    uint32_t reserved2
+    uint64_t delivered_bytes
+
+
+# REQUEST, RESPONSE, EVENT: 16 bytes, then an orjson document; padded.
+cdef packed struct JsonRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t reserved
+    uint32_t request_id             # echoed in the response; 0 in an event
+    uint32_t json_bytes
+
+
+# DELIVER and GET_OK: 32 bytes, then exchange, routing key, properties, body; padded.
+cdef packed struct DeliverRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t delivery_count         # earlier deliveries of this message
+    uint32_t consumer               # DELIVER: consumer handle; GET_OK: request id
+    uint32_t properties_bytes
+    uint32_t body_bytes
+    uint8_t exchange_bytes
+    uint8_t routing_key_bytes
+    uint16_t reserved
+    uint32_t message_count          # GET_OK: ready messages left in the queue
+    uint32_t queue_id
+
+
+# How far the shard has come with this gateway's batches: 24 bytes. Batches are
+# counted from 1 per link incarnation.
+cdef packed struct WatermarkRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t reserved
+    uint64_t processed_batch        # all its records have been applied
+    uint64_t durable_batch          # and what of them belongs on the disk is synced
+
+
+# A publish in confirm mode that the shard could not or would not keep: 24 bytes.
+cdef packed struct RefusedRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t reserved
+    uint32_t channel                # handle
+    uint32_t reserved2
+    uint64_t publish_sequence
+
+
+cdef inline size_t aligned(size_t n) noexcept nogil:
+    return (n + (RECORD_ALIGNMENT - 1)) & ~(<size_t> (RECORD_ALIGNMENT - 1))

@@ -1,0 +1,1 @@
+"""Gateways: AMQP connections and channels, routing, confirms, delivery tags."""

@@ -1,0 +1,1 @@
+"""The segment log: append-only mapped segments, their index and ack map, group commit, recovery."""

@@ -1,0 +1,44 @@
+"""What the queue engine uses of the log, in C. See log/store.pyx."""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+
+# One ready or unacknowledged message of one queue, in memory: 24 bytes
+# (numpy: log.formats.ENTRY_DTYPE). `segment` and `slot` name the entry in a
+# segment's index; they stay valid for the entry's life, compaction included.
+cdef packed struct Entry:
+    uint64_t number             # per queue, ascending, never reused: the queue's order
+    uint32_t segment            # index in the store's table of segments
+    uint32_t slot               # entry in that segment's index and ack map
+    uint32_t position8          # byte offset of the record in the segment / 8, a hint: use Store.read
+    uint16_t flags              # for the engine
+    uint8_t delivery_count      # saturates at 254
+    uint8_t priority
+
+
+# A message as it came (append) or as it is stored (read). On read the pointers go
+# into the mapped segment and stay valid until the next append, acked or compact.
+cdef struct Message:
+    const uint8_t *content      # exchange, routing key, properties, body: one run
+    size_t content_bytes
+    uint32_t properties_bytes
+    uint32_t body_bytes
+    uint8_t exchange_bytes
+    uint8_t routing_key_bytes
+    uint8_t priority
+    uint8_t persistent
+    uint64_t ttl_ms             # NO_TTL: none
+    uint64_t received_at_ms     # wall clock
+
+
+cdef class Store:
+    # Durable entries go to the disk and count for the next commit, others do not.
+    # `entries[i]` receives the entry for queue_ids[i], numbers[i]; one record serves all.
+    # Raises OSError (ENOSPC) with nothing appended.
+    cdef int append(self, bint durable, const Message *message, const uint32_t *queue_ids,
+                    const uint64_t *numbers, uint32_t queue_count, Entry *entries) except -1
+    # Fills `message`; returns 1, or 0 where the record is damaged (counted and logged; the caller drops the entry).
+    cdef int read(self, const Entry *entry, Message *message) except -1
+    # Delivered once more: keeps min(count, 254) beside the entry, through restarts.
+    cdef void delivered(self, const Entry *entry, uint8_t delivery_count) noexcept
+    # Done with: the entry never comes back. Frees the segment when it was the last.
+    cdef int acked(self, const Entry *entry) except -1

@@ -1,0 +1,1 @@
+"""Shards: queues, consumers, dispatch, unacknowledged messages."""

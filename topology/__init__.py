@@ -1,0 +1,1 @@
+"""Names and routing: virtual hosts, exchanges, queues, bindings, users, permissions."""
