@@ -1,0 +1,4 @@
+"""The limits of bus/limits.py for compiled code; a test compares the two."""
+
+cdef enum:
+    CONNECTION_WINDOW_BYTES = 1048576

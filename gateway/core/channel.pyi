@@ -1,0 +1,75 @@
+from gateway.core.connection import ConnectionCore
+from gateway.core.routes import Route
+
+class ChannelCore:
+    """One open channel. Subclasses call super().__init__(connection, number), which enters it under its number."""
+
+    connection: ConnectionCore
+    number: int
+    handle: int
+    closing: bool
+    """channel.close was sent, or is about to be: everything but close and close-ok is dropped."""
+    notify_settled: bool
+    """Call on_settled after acks: set while the channel has a channel-wide prefetch."""
+
+    def __init__(self, connection: ConnectionCore, number: int) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def confirming(self) -> bool: ...
+    @property
+    def transactional(self) -> bool: ...
+    @property
+    def unacked_count(self) -> int:
+        """Deliveries and gets that the client has not settled (or only in an open transaction)."""
+    @property
+    def consumer_unacked_count(self) -> int:
+        """The same without gets: what a channel-wide prefetch limits."""
+    @property
+    def unconfirmed_count(self) -> int: ...
+    @property
+    def uncommitted_publishes(self) -> int: ...
+    @property
+    def uncommitted_settles(self) -> int: ...
+    def delivered_from(self, shard: int) -> int:
+        """Manual-ack deliveries to consumers that this shard's incarnation has sent on this channel."""
+
+    # modes (the checks of tx against confirm are the Python side's)
+    def confirm_select(self) -> None:
+        """Idempotent; the first publish after it has number 1."""
+    def tx_select(self) -> None: ...
+    def tx_commit(self) -> bool:
+        """Sends off what the transaction holds; returns written by it are in the output then. True: nothing to
+        wait for. False: pause; on_tx_committed follows when every shard has it (synced where durable)."""
+    def tx_rollback(self) -> None:
+        """Publishes are forgotten; settled deliveries are unacknowledged again."""
+
+    # consumers and gets
+    def add_consumer(self, tag: bytes, shard: int, no_ack: bool) -> int:
+        """The handle for the consume request. Deliveries are rendered from now on."""
+    def remove_consumer(self, handle: int) -> None:
+        """After the shard's answer to cancel, after a refused consume, or on the event `cancelled`."""
+    def expect_get(self, shard: int, request_id: int, no_ack: bool) -> None:
+        """A get request with this id was sent: GET_OK is rendered into the output, then on_get_ok is called.
+        Any RESPONSE with that id (empty, error) takes the expectation back by itself."""
+    def shards(self) -> list[int]:
+        """Shards that know this channel (consumers or gets were ever sent there): who is to answer close_channel and recover."""
+    def recover(self) -> list[int]:
+        """Forgets all unacknowledged deliveries (not those settled in an open transaction); the shards that held some, to be sent `recover`."""
+
+    # end
+    def close(self) -> None: ...
+    def release(self) -> None: ...
+
+    # hooks
+    def route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
+        """Checks write permission, existence, internal; then routes. `headers`: the encoded table with its length, where
+        route_uses_headers said so (empty where the message has none). Remembered until topology_version moves; a raised ChannelError is not."""
+    def route_uses_headers(self, exchange: bytes) -> bool:
+        """Whether the route from this exchange depends on headers; False where it does not exist. Called before route, on a miss."""
+    def on_settled(self) -> None:
+        """Deliveries were settled (once per receive), only while notify_settled."""
+    def on_get_ok(self, request_id: int) -> None:
+        """get-ok and its content are in the output."""
+    def on_tx_committed(self, ok: bool) -> None:
+        """False: a shard refused a publish, or died: `partial tx completion`."""

@@ -1,0 +1,63 @@
+from collections.abc import Buffer
+
+from bus.batch import Batch
+from gateway.core.channel import ChannelCore
+from gateway.core.connection import ConnectionCore
+
+KIND_REQUEST: int
+KIND_RESPONSE: int
+KIND_EVENT: int
+SHARD_COUNT_MAX: int
+MAX_MESSAGE_BYTES_DEFAULT: int
+
+class GatewayCore:
+    """Handle tables, outgoing batches per shard, what awaits a watermark. One per process."""
+
+    topology_version: int
+    """Set by the worker whenever the replica's version moves: remembered routes are dropped lazily."""
+    publishes_blocked: bool
+    """Memory or disk alarm: connections stop before their next basic.publish."""
+    max_message_bytes: int
+
+    def __init__(self, shard_count: int, max_message_bytes: int = ...) -> None: ...
+    @property
+    def shard_count(self) -> int: ...
+
+    # to the shards
+    def outgoing(self, shard: int) -> Batch: ...
+    def pending_shards(self) -> list[int]:
+        """Shards whose outgoing batch is not empty."""
+    def sent(self, shard: int, next_batch_number: int) -> None:
+        """The outgoing batch was given to the link: clears it; the next will have this number."""
+    def request(self, shard: int, request_id: int, document: bytes) -> bool:
+        """Appends a JSON REQUEST record. False where the shard is down: nothing was appended."""
+    def event(self, shard: int, document: bytes) -> bool:
+        """Appends a JSON EVENT record; False where the shard is down."""
+    def credits(self) -> None:
+        """Appends CREDIT records for the connections whose output has left, see the package's page."""
+    def set_congested(self, shard: int, congested: bool) -> None: ...
+
+    # from the shards
+    def on_batch(self, shard: int, view: Buffer) -> None:
+        """Applies a whole batch in order: DELIVER, GET_OK, WATERMARK, REFUSED here, JSON through on_json.
+        Raises ValueError where a record's lengths lie (the link is then to be treated as broken)."""
+    def shard_up(self, shard: int, next_batch_number: int = 1) -> None:
+        """The link stands, to a fresh incarnation. Shards start as down."""
+    def shard_down(self, shard: int) -> None:
+        """Publishes in flight to it are nacked, its deliveries become stale, its outgoing batch is dropped
+        with the requests in it, expected gets are forgotten."""
+    def shard_is_up(self, shard: int) -> bool: ...
+
+    # to the clients
+    def dirty(self) -> list[ConnectionCore]:
+        """Connections that have output since the last call, each once."""
+
+    # handles
+    def connection(self, handle: int) -> ConnectionCore | None: ...
+    def channel(self, handle: int) -> ChannelCore | None: ...
+    def consumer(self, handle: int) -> tuple[ChannelCore, bytes] | None:
+        """The channel and the consumer tag."""
+
+    # hooks
+    def on_json(self, shard: int, kind: int, request_id: int, document: bytes) -> None:
+        """KIND_RESPONSE or KIND_EVENT (KIND_REQUEST too, should a shard ever ask), in record order."""

@@ -1,0 +1,11 @@
+from collections.abc import Iterable
+
+class Route:
+    """Where messages with one exchange and routing key go: the answer of ChannelCore.route, immutable.
+
+    `targets`: (shard, queue_id, durable) per queue, each queue once. Empty: unroutable.
+    """
+
+    def __init__(self, targets: Iterable[tuple[int, int, bool]] = ()) -> None: ...
+    @property
+    def targets(self) -> list[tuple[int, int, bool]]: ...
