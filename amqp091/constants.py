@@ -1,0 +1,153 @@
+"""The numbers of AMQP 0-9-1: frames, reply codes, class and method ids.
+
+Owns names only. Methods are named by (class id, method id), as they stand in a method frame.
+"""
+from typing import Final
+
+MethodId = tuple[int, int]
+
+PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
+PROTOCOL_HEADER_0_9_1_OLD: Final = b"AMQP\x01\x01\x00\x09"      # sent by old clients; taken as 0-9-1
+PROTOCOL_HEADER_BYTES: Final = 8
+PROTOCOL_PORT: Final = 5672
+
+FRAME_METHOD: Final = 1
+FRAME_HEADER: Final = 2
+FRAME_BODY: Final = 3
+FRAME_HEARTBEAT: Final = 8
+FRAME_END: Final = 0xCE
+FRAME_HEAD_BYTES: Final = 7             # type, channel, size
+FRAME_OVERHEAD_BYTES: Final = 8         # the head and the end octet
+FRAME_MIN_SIZE: Final = 4096            # of the specification; a frame_max below it is refused
+FRAME_MAX_DEFAULT: Final = 131_072
+CHANNEL_MAX_DEFAULT: Final = 2047
+HEARTBEAT_DEFAULT_S: Final = 60
+SHORTSTR_BYTES_MAX: Final = 255
+HEARTBEAT_FRAME: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+
+REPLY_SUCCESS: Final = 200
+CONTENT_TOO_LARGE: Final = 311
+NO_ROUTE: Final = 312
+NO_CONSUMERS: Final = 313
+CONNECTION_FORCED: Final = 320
+INVALID_PATH: Final = 402
+ACCESS_REFUSED: Final = 403
+NOT_FOUND: Final = 404
+RESOURCE_LOCKED: Final = 405
+PRECONDITION_FAILED: Final = 406
+FRAME_ERROR: Final = 501
+SYNTAX_ERROR: Final = 502
+COMMAND_INVALID: Final = 503
+CHANNEL_ERROR: Final = 504
+UNEXPECTED_FRAME: Final = 505
+RESOURCE_ERROR: Final = 506
+NOT_ALLOWED: Final = 530
+NOT_IMPLEMENTED: Final = 540
+INTERNAL_ERROR: Final = 541
+
+REPLY_NAMES: Final[dict[int, str]] = {
+    REPLY_SUCCESS: "REPLY_SUCCESS",
+    CONTENT_TOO_LARGE: "CONTENT_TOO_LARGE",
+    NO_ROUTE: "NO_ROUTE",
+    NO_CONSUMERS: "NO_CONSUMERS",
+    CONNECTION_FORCED: "CONNECTION_FORCED",
+    INVALID_PATH: "INVALID_PATH",
+    ACCESS_REFUSED: "ACCESS_REFUSED",
+    NOT_FOUND: "NOT_FOUND",
+    RESOURCE_LOCKED: "RESOURCE_LOCKED",
+    PRECONDITION_FAILED: "PRECONDITION_FAILED",
+    FRAME_ERROR: "FRAME_ERROR",
+    SYNTAX_ERROR: "SYNTAX_ERROR",
+    COMMAND_INVALID: "COMMAND_INVALID",
+    CHANNEL_ERROR: "CHANNEL_ERROR",
+    UNEXPECTED_FRAME: "UNEXPECTED_FRAME",
+    RESOURCE_ERROR: "RESOURCE_ERROR",
+    NOT_ALLOWED: "NOT_ALLOWED",
+    NOT_IMPLEMENTED: "NOT_IMPLEMENTED",
+    INTERNAL_ERROR: "INTERNAL_ERROR",
+}
+
+CLASS_CONNECTION: Final = 10
+CLASS_CHANNEL: Final = 20
+CLASS_ACCESS: Final = 30
+CLASS_EXCHANGE: Final = 40
+CLASS_QUEUE: Final = 50
+CLASS_BASIC: Final = 60
+CLASS_CONFIRM: Final = 85
+CLASS_TX: Final = 90
+
+NO_METHOD: Final = (0, 0)               # in a close that no method caused
+
+CONNECTION_START: Final = (10, 10)
+CONNECTION_START_OK: Final = (10, 11)
+CONNECTION_SECURE: Final = (10, 20)
+CONNECTION_SECURE_OK: Final = (10, 21)
+CONNECTION_TUNE: Final = (10, 30)
+CONNECTION_TUNE_OK: Final = (10, 31)
+CONNECTION_OPEN: Final = (10, 40)
+CONNECTION_OPEN_OK: Final = (10, 41)
+CONNECTION_CLOSE: Final = (10, 50)
+CONNECTION_CLOSE_OK: Final = (10, 51)
+CONNECTION_BLOCKED: Final = (10, 60)
+CONNECTION_UNBLOCKED: Final = (10, 61)
+CONNECTION_UPDATE_SECRET: Final = (10, 70)
+CONNECTION_UPDATE_SECRET_OK: Final = (10, 71)
+
+CHANNEL_OPEN: Final = (20, 10)
+CHANNEL_OPEN_OK: Final = (20, 11)
+CHANNEL_FLOW: Final = (20, 20)
+CHANNEL_FLOW_OK: Final = (20, 21)
+CHANNEL_CLOSE: Final = (20, 40)
+CHANNEL_CLOSE_OK: Final = (20, 41)
+
+ACCESS_REQUEST: Final = (30, 10)
+ACCESS_REQUEST_OK: Final = (30, 11)
+
+EXCHANGE_DECLARE: Final = (40, 10)
+EXCHANGE_DECLARE_OK: Final = (40, 11)
+EXCHANGE_DELETE: Final = (40, 20)
+EXCHANGE_DELETE_OK: Final = (40, 21)
+EXCHANGE_BIND: Final = (40, 30)
+EXCHANGE_BIND_OK: Final = (40, 31)
+EXCHANGE_UNBIND: Final = (40, 40)
+EXCHANGE_UNBIND_OK: Final = (40, 51)    # so in RabbitMQ's definition
+
+QUEUE_DECLARE: Final = (50, 10)
+QUEUE_DECLARE_OK: Final = (50, 11)
+QUEUE_BIND: Final = (50, 20)
+QUEUE_BIND_OK: Final = (50, 21)
+QUEUE_PURGE: Final = (50, 30)
+QUEUE_PURGE_OK: Final = (50, 31)
+QUEUE_DELETE: Final = (50, 40)
+QUEUE_DELETE_OK: Final = (50, 41)
+QUEUE_UNBIND: Final = (50, 50)
+QUEUE_UNBIND_OK: Final = (50, 51)
+
+BASIC_QOS: Final = (60, 10)
+BASIC_QOS_OK: Final = (60, 11)
+BASIC_CONSUME: Final = (60, 20)
+BASIC_CONSUME_OK: Final = (60, 21)
+BASIC_CANCEL: Final = (60, 30)
+BASIC_CANCEL_OK: Final = (60, 31)
+BASIC_PUBLISH: Final = (60, 40)
+BASIC_RETURN: Final = (60, 50)
+BASIC_DELIVER: Final = (60, 60)
+BASIC_GET: Final = (60, 70)
+BASIC_GET_OK: Final = (60, 71)
+BASIC_GET_EMPTY: Final = (60, 72)
+BASIC_ACK: Final = (60, 80)
+BASIC_REJECT: Final = (60, 90)
+BASIC_RECOVER_ASYNC: Final = (60, 100)
+BASIC_RECOVER: Final = (60, 110)
+BASIC_RECOVER_OK: Final = (60, 111)
+BASIC_NACK: Final = (60, 120)
+
+CONFIRM_SELECT: Final = (85, 10)
+CONFIRM_SELECT_OK: Final = (85, 11)
+
+TX_SELECT: Final = (90, 10)
+TX_SELECT_OK: Final = (90, 11)
+TX_COMMIT: Final = (90, 20)
+TX_COMMIT_OK: Final = (90, 21)
+TX_ROLLBACK: Final = (90, 30)
+TX_ROLLBACK_OK: Final = (90, 31)
