@@ -48,7 +48,12 @@ cdef enum:
     # flags of DELIVER and GET_OK
     DELIVER_REDELIVERED = 1
 
-cdef uint64_t NO_TTL = 0xFFFFFFFFFFFFFFFF
+# a variable of a .pxd would belong to a module that does not exist
+cdef extern from *:
+    """
+    #define WARREN_NO_TTL UINT64_C(0xFFFFFFFFFFFFFFFF)
+    """
+    const uint64_t NO_TTL "WARREN_NO_TTL"
 
 
 cdef packed struct RecordHeader:
