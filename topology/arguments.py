@@ -1,0 +1,254 @@
+"""The arguments of queue.declare: which queue type knows which, what values they take, what a refusal says.
+
+Checks only. An argument that no queue type knows is kept and ignored; one that
+some other type knows is refused, since the client counts on an effect.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from amqp091.errors import PreconditionFailed
+
+from topology.erlang import term
+from topology.model import QUEUE
+from topology.names import described
+from topology.value_types import INTEGER_TYPES, type_name
+
+Arguments = Mapping[str, Any]
+
+QUEUE_TYPE: Final = "x-queue-type"
+CLASSIC: Final = "classic"
+QUORUM: Final = "quorum"
+STREAM: Final = "stream"
+DEFAULT_QUEUE_TYPE: Final = CLASSIC
+SUPPORTED_QUEUE_TYPES: Final = (CLASSIC, QUORUM)
+
+DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
+DEAD_LETTER_ROUTING_KEY: Final = "x-dead-letter-routing-key"
+EXPIRY_MS_MAX: Final = 4_294_967_295
+PRIORITY_MAX: Final = 255
+STREAM_FILTER_BYTES_MIN: Final = 16
+STREAM_FILTER_BYTES_MAX: Final = 255
+QUEUE_VERSIONS: Final = (1, 2)
+UNLIMITED_DELIVERIES: Final = -1
+
+OVERFLOW_MODES: Final = ("drop-head", "reject-publish", "reject-publish-dlx")
+QUEUE_MODES: Final = ("default", "lazy")
+LEADER_LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders")
+DEAD_LETTER_STRATEGIES: Final = ("at-most-once", "at-least-once")
+DELAYED_RETRY_TYPES: Final = ("disabled", "all", "failed", "returned")
+MAX_AGE: Final = re.compile(r"[1-9][0-9]{0,18}[YMDhms]|0+[1-9][0-9]{0,18}[YMDhms]")
+
+KNOWN_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
+    CLASSIC: (
+        "x-expires", "x-message-ttl", DEAD_LETTER_EXCHANGE, DEAD_LETTER_ROUTING_KEY, "x-max-length",
+        "x-max-length-bytes", "x-max-in-memory-length", "x-max-in-memory-bytes", "x-max-priority", "x-overflow",
+        "x-queue-mode", "x-queue-version", "x-single-active-consumer", QUEUE_TYPE, "x-queue-master-locator",
+        "x-queue-leader-locator", "x-consumer-timeout",
+    ),
+    QUORUM: (
+        DEAD_LETTER_EXCHANGE, DEAD_LETTER_ROUTING_KEY, "x-dead-letter-strategy", "x-expires", "x-max-length",
+        "x-max-length-bytes", "x-max-in-memory-length", "x-max-in-memory-bytes", "x-overflow",
+        "x-single-active-consumer", QUEUE_TYPE, "x-quorum-initial-group-size", "x-delivery-limit", "x-message-ttl",
+        "x-queue-leader-locator", "x-consumer-timeout", "x-delayed-retry-type", "x-delayed-retry-min",
+        "x-delayed-retry-max",
+    ),
+    STREAM: (
+        "x-max-length-bytes", QUEUE_TYPE, "x-max-age", "x-stream-max-segment-size-bytes",
+        "x-stream-filter-size-bytes", "x-initial-cluster-size", "x-queue-leader-locator",
+    ),
+}
+ALL_KNOWN: Final = frozenset(key for keys in KNOWN_ARGUMENTS.values() for key in keys)
+
+
+class _Unacceptable(Exception):
+    """A value that its argument does not take; the text is the term that RabbitMQ prints."""
+
+
+def queue_type_of(arguments: Arguments) -> str:
+    """The type that a queue has or would get. Meaningful once the arguments are checked."""
+    queue_type = arguments.get(QUEUE_TYPE, DEFAULT_QUEUE_TYPE)
+    return queue_type if isinstance(queue_type, str) else DEFAULT_QUEUE_TYPE
+
+
+def known_arguments(arguments: Arguments) -> tuple[str, ...]:
+    """The arguments that matter for a queue of this type."""
+    return KNOWN_ARGUMENTS.get(queue_type_of(arguments), KNOWN_ARGUMENTS[DEFAULT_QUEUE_TYPE])
+
+
+def module_name(queue_type: str) -> str:
+    """How texts name a queue type."""
+    return f"rabbit_{queue_type}_queue"
+
+
+def check_name_argument(arguments: Arguments, key: str, kind: str, name: str, vhost: str) -> None:
+    """An argument that names an exchange has to be a string; refused before all others."""
+    value = arguments.get(key, "")
+    if not isinstance(value, str):
+        raise PreconditionFailed(f"invalid type '{type_name(value)}' for arg '{key}' in {described(kind, name, vhost)}")
+
+
+def check_server_named(arguments: Arguments) -> None:
+    """A queue without a name gets one only where its type allows it."""
+    queue_type = queue_type_of(arguments)
+    if queue_type != CLASSIC and queue_type in KNOWN_ARGUMENTS:
+        raise PreconditionFailed(f"Cannot declare a server-named queue for type {module_name(queue_type)}")
+
+
+def check_queue_declare(
+    vhost: str, name: str, arguments: Arguments, *, durable: bool, exclusive: bool, auto_delete: bool
+) -> None:
+    """PreconditionFailed unless a new queue may be declared like this."""
+    check_name_argument(arguments, DEAD_LETTER_EXCHANGE, QUEUE, name, vhost)
+    _check_value(vhost, name, arguments, QUEUE_TYPE)
+    queue_type = queue_type_of(arguments)
+    known = KNOWN_ARGUMENTS[queue_type]
+    for key in CHECKS:
+        if key in known and key in arguments:
+            _check_value(vhost, name, arguments, key)
+    for key in arguments:
+        if key in ALL_KNOWN and key not in known:
+            raise PreconditionFailed(
+                f"invalid arg '{key}' for {described(QUEUE, name, vhost)} of queue type {module_name(queue_type)}"
+            )
+    if queue_type != CLASSIC:
+        for wrong, prop in ((auto_delete, "auto-delete"), (exclusive, "exclusive-owner"), (not durable, "non-durable")):
+            if wrong:
+                raise PreconditionFailed(f"invalid property '{prop}' for {described(QUEUE, name, vhost)}")
+
+
+def _check_value(vhost: str, name: str, arguments: Arguments, key: str) -> None:
+    if key not in arguments:
+        return
+    try:
+        CHECKS[key](arguments[key], arguments)
+    except _Unacceptable as unacceptable:
+        raise PreconditionFailed(
+            f"invalid arg '{key}' for {described(QUEUE, name, vhost)}: {unacceptable}"
+        ) from None
+
+
+Check = Callable[[Any, Arguments], None]
+
+
+def _integer(value: Any, arguments: Arguments) -> None:
+    if type_name(value) not in INTEGER_TYPES:
+        raise _Unacceptable(f'"expected integer, got {type_name(value)}"')
+
+
+def _not_negative(value: Any, arguments: Arguments) -> None:
+    _integer(value, arguments)
+    if value < 0:
+        raise _Unacceptable(f"{{value_negative,{value}}}")
+
+
+def _positive(value: Any, arguments: Arguments) -> None:
+    _not_negative(value, arguments)
+    if value == 0:
+        raise _Unacceptable("{value_zero,0}")
+
+
+def _milliseconds(value: Any, arguments: Arguments) -> None:
+    _integer(value, arguments)
+    if value > EXPIRY_MS_MAX:
+        raise _Unacceptable(f"{{value_too_big,{value}}}")
+    if value < 0:
+        raise _Unacceptable(f"{{value_negative,{value}}}")
+
+
+def _expires(value: Any, arguments: Arguments) -> None:
+    _integer(value, arguments)
+    if value == 0:
+        raise _Unacceptable("{value_zero,0}")
+    _milliseconds(value, arguments)
+
+
+def _priority(value: Any, arguments: Arguments) -> None:
+    _not_negative(value, arguments)
+    if value > PRIORITY_MAX:
+        raise _Unacceptable(f"{{max_value_exceeded,{value}}}")
+
+
+def _boolean(value: Any, arguments: Arguments) -> None:
+    if not isinstance(value, bool):
+        raise _Unacceptable(f"{{unacceptable_type,{type_name(value)}}}")
+
+
+def _string(value: Any, arguments: Arguments) -> None:
+    if type_name(value) != "longstr":
+        raise _Unacceptable(f"{{unacceptable_type,{type_name(value)}}}")
+
+
+def _dead_letter_routing_key(value: Any, arguments: Arguments) -> None:
+    _string(value, arguments)
+    if DEAD_LETTER_EXCHANGE not in arguments:
+        raise _Unacceptable("routing_key_but_no_dlx_defined")
+
+
+def _one_of(values: tuple[str, ...], refusal: str) -> Check:
+    """A string out of a few; `{}` in the refusal stands for what came instead."""
+
+    def check(value: Any, arguments: Arguments) -> None:
+        _string(value, arguments)
+        if value not in values:
+            raise _Unacceptable(refusal.replace("{}", value if isinstance(value, str) else term(value)))
+
+    return check
+
+
+def _queue_version(value: Any, arguments: Arguments) -> None:
+    _not_negative(value, arguments)
+    if value not in QUEUE_VERSIONS:
+        raise _Unacceptable(f"{{unsupported_queue_version,{value}}}")
+
+
+def _delivery_limit(value: Any, arguments: Arguments) -> None:
+    _integer(value, arguments)
+    if value != UNLIMITED_DELIVERIES:
+        _not_negative(value, arguments)
+
+
+def _max_age(value: Any, arguments: Arguments) -> None:
+    _string(value, arguments)
+    if not isinstance(value, str) or not MAX_AGE.fullmatch(value):
+        raise _Unacceptable("invalid_max_age")
+
+
+def _stream_filter_bytes(value: Any, arguments: Arguments) -> None:
+    _not_negative(value, arguments)
+    if not STREAM_FILTER_BYTES_MIN <= value <= STREAM_FILTER_BYTES_MAX:
+        raise _Unacceptable(f"{{invalid_stream_filter_size_bytes,{value}}}")
+
+
+# In the order in which RabbitMQ checks them: with several wrong, the first is named.
+CHECKS: Final[dict[str, Check]] = {
+    QUEUE_TYPE: _one_of(SUPPORTED_QUEUE_TYPES, "\"unsupported queue type '{}'\""),
+    "x-expires": _expires,
+    "x-message-ttl": _milliseconds,
+    DEAD_LETTER_EXCHANGE: _string,
+    DEAD_LETTER_ROUTING_KEY: _dead_letter_routing_key,
+    "x-dead-letter-strategy": _one_of(DEAD_LETTER_STRATEGIES, "invalid_dlx_strategy"),
+    "x-max-length": _not_negative,
+    "x-max-length-bytes": _not_negative,
+    "x-max-in-memory-length": _not_negative,
+    "x-max-in-memory-bytes": _not_negative,
+    "x-max-priority": _priority,
+    "x-overflow": _one_of(OVERFLOW_MODES, "invalid_overflow"),
+    "x-queue-mode": _one_of(QUEUE_MODES, "\"unsupported queue mode '{}'\""),
+    "x-queue-version": _queue_version,
+    "x-single-active-consumer": _boolean,
+    "x-consumer-timeout": _not_negative,
+    "x-delivery-limit": _delivery_limit,
+    "x-delayed-retry-type": _one_of(DELAYED_RETRY_TYPES, "invalid_delayed_retry_type"),
+    "x-delayed-retry-min": _not_negative,
+    "x-delayed-retry-max": _not_negative,
+    "x-quorum-initial-group-size": _positive,
+    "x-max-age": _max_age,
+    "x-stream-max-segment-size-bytes": _not_negative,
+    "x-stream-filter-size-bytes": _stream_filter_bytes,
+    "x-initial-cluster-size": _positive,
+    "x-queue-leader-locator": _one_of(LEADER_LOCATORS, "invalid_queue_locator_arg"),
+    "x-queue-master-locator": _string,
+}

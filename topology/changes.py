@@ -1,0 +1,159 @@
+"""The operations that a change of topology consists of, as they travel and as they are stored.
+
+    op                  fields
+    vhost.add           name
+    vhost.delete        name                        everything in it goes with it
+    exchange.add        vhost, name, type, durable, auto_delete, internal, arguments
+    exchange.delete     vhost, name, durable        its bindings, either way, go with it
+    queue.add           queue_id, vhost, name, durable, auto_delete, exclusive, owner, arguments, shard
+    queue.delete        queue_id, vhost, name, durable, shard   its bindings go with it
+    binding.add         vhost, source, destination, destination_kind, routing_key, arguments, durable
+    binding.delete      the same
+    user.add            name, password_hash, hashing_algorithm, tags    also replaces the user
+    user.delete         name                        the user's permissions go with it
+    permission.set      user, vhost, configure, write, read
+    permission.clear    user, vhost
+
+`arguments` are AMQP tables in JSON form (amqp091.tables.to_json). A change is
+{"verb": "change", "version": n, "ops": [...]}; versions grow by one. `durable`
+says in which of the catalog's databases an object is kept.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from amqp091.tables import from_json, to_json
+
+from topology.model import Binding, Exchange, Permission, Queue, User
+
+Op = dict[str, Any]
+
+
+def vhost_add(name: str) -> Op:
+    return {"op": "vhost.add", "name": name}
+
+
+def vhost_delete(name: str) -> Op:
+    return {"op": "vhost.delete", "name": name}
+
+
+def exchange_add(exchange: Exchange) -> Op:
+    return {
+        "op": "exchange.add",
+        "vhost": exchange.vhost,
+        "name": exchange.name,
+        "type": exchange.type,
+        "durable": exchange.durable,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": to_json(dict(exchange.arguments)),
+    }
+
+
+def exchange_delete(exchange: Exchange) -> Op:
+    return {"op": "exchange.delete", "vhost": exchange.vhost, "name": exchange.name, "durable": exchange.durable}
+
+
+def queue_add(queue: Queue) -> Op:
+    return {
+        "op": "queue.add",
+        "queue_id": queue.queue_id,
+        "vhost": queue.vhost,
+        "name": queue.name,
+        "durable": queue.durable,
+        "auto_delete": queue.auto_delete,
+        "exclusive": queue.exclusive,
+        "owner": queue.owner,
+        "arguments": to_json(dict(queue.arguments)),
+        "shard": queue.shard,
+    }
+
+
+def queue_delete(queue: Queue) -> Op:
+    return {
+        "op": "queue.delete",
+        "queue_id": queue.queue_id,
+        "vhost": queue.vhost,
+        "name": queue.name,
+        "durable": queue.durable,
+        "shard": queue.shard,
+    }
+
+
+def binding_add(binding: Binding, durable: bool) -> Op:
+    return _binding("binding.add", binding, durable)
+
+
+def binding_delete(binding: Binding, durable: bool) -> Op:
+    return _binding("binding.delete", binding, durable)
+
+
+def _binding(op: str, binding: Binding, durable: bool) -> Op:
+    return {
+        "op": op,
+        "vhost": binding.vhost,
+        "source": binding.source,
+        "destination": binding.destination,
+        "destination_kind": binding.destination_kind,
+        "routing_key": binding.routing_key,
+        "arguments": to_json(dict(binding.arguments)),
+        "durable": durable,
+    }
+
+
+def user_add(user: User) -> Op:
+    return {
+        "op": "user.add",
+        "name": user.name,
+        "password_hash": user.password_hash,
+        "hashing_algorithm": user.hashing_algorithm,
+        "tags": list(user.tags),
+    }
+
+
+def user_delete(name: str) -> Op:
+    return {"op": "user.delete", "name": name}
+
+
+def permission_set(user: str, vhost: str, permission: Permission) -> Op:
+    return {
+        "op": "permission.set",
+        "user": user,
+        "vhost": vhost,
+        "configure": permission.configure,
+        "write": permission.write,
+        "read": permission.read,
+    }
+
+
+def permission_clear(user: str, vhost: str) -> Op:
+    return {"op": "permission.clear", "user": user, "vhost": vhost}
+
+
+def exchange_of(op: Op) -> Exchange:
+    return Exchange(
+        op["vhost"], op["name"], op["type"], op["durable"], op["auto_delete"], op["internal"],
+        from_json(op["arguments"]),
+    )
+
+
+def queue_of(op: Op) -> Queue:
+    return Queue(
+        op["queue_id"], op["name"], op["vhost"], op["durable"], op["auto_delete"], op["exclusive"], op["owner"],
+        from_json(op["arguments"]), op["shard"],
+    )
+
+
+def binding_of(op: Op) -> Binding:
+    return Binding(
+        op["vhost"], op["source"], op["destination"], op["destination_kind"], op["routing_key"],
+        from_json(op["arguments"]),
+    )
+
+
+def user_of(op: Op) -> User:
+    return User(op["name"], op["password_hash"], op["hashing_algorithm"], tuple(op["tags"]))
+
+
+def permission_of(op: Op) -> Permission:
+    return Permission(op["configure"], op["write"], op["read"])

@@ -1,0 +1,36 @@
+"""Values as RabbitMQ prints them in its error texts, where tools and tests look for them."""
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+
+def text(value: Any) -> str:
+    """A value alone: strings as they are, everything else as a term."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else term(value)
+
+
+def term(value: Any) -> str:
+    """A value as an Erlang term: binaries in angle brackets, booleans in lower case."""
+    if value is None:
+        return "undefined"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Decimal):
+        exponent = value.as_tuple().exponent
+        scale = -exponent if isinstance(exponent, int) else 0
+        return f"{{{scale},{int(value.scaleb(scale))}}}"
+    if isinstance(value, bytes):
+        return "<<" + ",".join(str(octet) for octet in value) + ">>"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'<<"{escaped}">>'
+    if isinstance(value, dict):
+        return "[" + ",".join(f"{{{term(key)},{term(item)}}}" for key, item in value.items()) + "]"
+    return "[" + ",".join(term(item) for item in value) + "]"

@@ -1,0 +1,126 @@
+"""The things that have names: what a vhost, exchange, queue, binding, user and permission is.
+
+Values only: immutable, compared by identity of the object where a table holds
+them, replaced whole when something changes. No state, no checks, no I/O here.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import orjson
+from amqp091.tables import to_json
+
+DEFAULT_EXCHANGE: Final = ""
+ALTERNATE_EXCHANGE: Final = "alternate-exchange"
+
+QUEUE: Final = "queue"
+EXCHANGE: Final = "exchange"
+
+
+class Destination(NamedTuple):
+    """Where a binding leads: a queue or an exchange of the same vhost."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vhost:
+    """A name space: exchanges, queues, bindings and permissions never cross it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exchange:
+    """An exchange as it was declared."""
+
+    vhost: str
+    name: str
+    type: str
+    durable: bool = False
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def alternate(self) -> str | None:
+        """The exchange that gets what this one cannot route."""
+        name = self.arguments.get(ALTERNATE_EXCHANGE)
+        return name if isinstance(name, str) else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queue:
+    """A queue as it was declared, and the shard that owns it.
+
+    `owner` is the id of the connection whose exclusive queue it is, or None.
+    """
+
+    queue_id: int
+    name: str
+    vhost: str
+    durable: bool = False
+    auto_delete: bool = False
+    exclusive: bool = False
+    owner: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    shard: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binding:
+    """A way from an exchange to a queue or another exchange of one vhost."""
+
+    vhost: str
+    source: str
+    destination: str
+    destination_kind: str
+    routing_key: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Destination:
+        return Destination(self.destination_kind, self.destination)
+
+    def identity(self) -> BindingIdentity:
+        """Two bindings with the same identity are the same binding."""
+        return BindingIdentity(
+            self.source, self.destination_kind, self.destination, self.routing_key, canonical(self.arguments)
+        )
+
+
+class BindingIdentity(NamedTuple):
+    """What tells one binding of a vhost from another."""
+
+    source: str
+    destination_kind: str
+    destination: str
+    routing_key: str
+    arguments: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class User:
+    """A user who may log in; an empty password hash lets nobody in."""
+
+    name: str
+    password_hash: str
+    hashing_algorithm: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Permission:
+    """Three patterns on resource names, for one user in one vhost."""
+
+    configure: str
+    write: str
+    read: str
+
+
+def canonical(arguments: Mapping[str, Any]) -> bytes:
+    """The same bytes for tables that differ only in the order of their fields."""
+    return orjson.dumps(to_json(dict(arguments)), option=orjson.OPT_SORT_KEYS) if arguments else b"{}"

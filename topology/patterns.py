@@ -1,0 +1,114 @@
+"""Permission patterns: RabbitMQ's (PCRE, searched anywhere in the name) on Python's regular expressions.
+
+Where the two languages write the same thing differently, the pattern is
+rewritten; what Python has no word for is refused when the permission is set.
+"""
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+PATTERN_CACHE_SIZE: Final = 1024
+PATTERN_CHARACTERS_MAX: Final = 4096
+NOTHING: Final = "^$"           # what an empty pattern stands for: no resource has an empty name
+
+POSIX_CLASSES: Final = {
+    "[:alpha:]": "a-zA-Z",
+    "[:digit:]": "0-9",
+    "[:alnum:]": "a-zA-Z0-9",
+    "[:upper:]": "A-Z",
+    "[:lower:]": "a-z",
+    "[:space:]": r"\s",
+    "[:blank:]": r" \t",
+    "[:punct:]": r"!-/:-@\[-`{-~",
+    "[:xdigit:]": "0-9A-Fa-f",
+    "[:word:]": r"\w",
+    "[:cntrl:]": r"\x00-\x1f\x7f",
+    "[:graph:]": r"\x21-\x7e",
+    "[:print:]": r"\x20-\x7e",
+}
+ESCAPES: Final = {"z": r"\Z", "Z": r"(?=\n?\Z)", "h": r"[ \t]", "R": r"(?:\r\n|\n|\r)", "e": r"\x1b"}
+ESCAPES_IN_CLASS: Final = {"h": r" \t", "e": r"\x1b"}
+
+
+class InvalidPattern(ValueError):
+    """A pattern that is no regular expression, or one that cannot be expressed here."""
+
+
+@lru_cache(maxsize=PATTERN_CACHE_SIZE)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The pattern, ready to search with. InvalidPattern where it is none."""
+    if len(pattern) > PATTERN_CHARACTERS_MAX:
+        raise InvalidPattern(f"pattern longer than {PATTERN_CHARACTERS_MAX} characters")
+    try:
+        # RabbitMQ matches bytes: character classes know ASCII only.
+        return re.compile(_rewritten(pattern or NOTHING), re.ASCII)
+    except (re.error, OverflowError, RecursionError) as problem:
+        raise InvalidPattern(f"invalid regular expression '{pattern}': {problem}") from None
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether the pattern occurs in the name; a pattern that cannot be compiled matches nothing."""
+    try:
+        return compiled(pattern).search(name) is not None
+    except InvalidPattern:
+        return False
+
+
+def _rewritten(pattern: str) -> str:
+    """The same pattern in Python's words."""
+    out: list[str] = []
+    flags = ""
+    in_class = False
+    i = 0
+    while i < len(pattern):
+        character = pattern[i]
+        if character == "\\" and i + 1 < len(pattern):
+            escaped = pattern[i + 1]
+            if escaped == "Q":
+                end = pattern.find(r"\E", i + 2)
+                end = len(pattern) if end < 0 else end
+                out.append(re.escape(pattern[i + 2:end]))
+                i = end + 2
+                continue
+            if escaped != "E":
+                words = ESCAPES_IN_CLASS if in_class else ESCAPES
+                out.append(words.get(escaped, character + escaped))
+            i += 2
+            continue
+        if in_class:
+            posix = next((name for name in POSIX_CLASSES if pattern.startswith(name, i)), None)
+            if posix:
+                out.append(POSIX_CLASSES[posix])
+                i += len(posix)
+                continue
+            # A lone bracket inside a class is a plain character; Python warns about nested sets.
+            out.append(r"\[" if character == "[" else character)
+            in_class = character != "]"
+            i += 1
+            continue
+        if character == "[":
+            in_class = True
+            out.append("[")
+            i += 1
+            if i < len(pattern) and pattern[i] == "^":
+                out.append("^")
+                i += 1
+            if i < len(pattern) and pattern[i] == "]":      # first in a class: a plain character
+                out.append(r"\]")
+                i += 1
+            continue
+        named = re.match(r"\(\?<([A-Za-z_]\w*)>", pattern[i:]) if character == "(" else None
+        if named:
+            out.append(f"(?P<{named[1]}>")
+            i += named.end()
+            continue
+        inline = re.match(r"\(\?([imsx]+)\)", pattern[i:]) if character == "(" and not any(out) else None
+        if inline:
+            flags += inline[1]
+            i += inline.end()
+            continue
+        out.append(character)
+        i += 1
+    return (f"(?{flags})" if flags else "") + "".join(out)

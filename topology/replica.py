@@ -1,0 +1,289 @@
+"""The whole topology as one process sees it: what exists, where messages go, who may do what.
+
+Owns a copy of the catalog's state. Every gateway and shard holds one and asks
+it without waiting; the catalog itself decides on one. It changes by `apply`
+and `load` alone, applying a change twice is the same as once, and `version`
+grows with each, so a cache of anything learned here compares it and nothing
+else. Never talks to anybody.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from topology import changes, permissions
+from topology.changes import Op
+from topology.model import Exchange, Permission, Queue, User, Vhost
+from topology.passwords import verify_password
+from topology.vhost import VhostTopology
+
+ABSENT_USER: Final = User("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteResult:
+    """Where a message goes: each queue once; none where it is unroutable."""
+
+    queues: list[Queue]
+
+
+class Replica:
+    """Vhosts with all that is in them, and users."""
+
+    def __init__(self) -> None:
+        self.version = 0                # counts the changes seen by this object
+        self.catalog_version = 0        # the catalog's number of the last one
+        self.vhosts: dict[str, VhostTopology] = {}
+        self.users: dict[str, User] = {}
+        self._queues: dict[int, Queue] = {}
+        self._exclusive: dict[str, dict[int, Queue]] = {}       # by owner
+        self._permitted: dict[tuple[str, str, str, str], bool] = {}
+
+    # changes
+
+    def apply(self, change: Mapping[str, Any]) -> None:
+        """A change from the catalog, or a list of operations as one."""
+        self.apply_ops(change["ops"])
+        self.catalog_version = change["version"]
+
+    def load(self, snapshot: Mapping[str, Any]) -> None:
+        """Replace everything. The old state serves until the new one is complete."""
+        fresh = Replica()
+        fresh.apply_ops(snapshot["ops"])
+        self.become(fresh, snapshot["version"])
+
+    def become(self, other: Replica, catalog_version: int) -> None:
+        """Take over the state of another replica, which is not used afterwards."""
+        self.vhosts, self.users = other.vhosts, other.users
+        self._queues, self._exclusive = other._queues, other._exclusive
+        self._permitted = {}
+        self.catalog_version = catalog_version
+        self.version += 1
+
+    def apply_ops(self, ops: Iterable[Op]) -> None:
+        for op in ops:
+            _APPLY[op["op"]](self, op)
+        self.version += 1
+
+    def _vhost_add(self, op: Op) -> None:
+        if op["name"] not in self.vhosts:
+            self.vhosts[op["name"]] = VhostTopology(Vhost(op["name"]))
+
+    def _vhost_delete(self, op: Op) -> None:
+        vhost = self.vhosts.pop(op["name"], None)
+        if vhost is not None:
+            for queue in vhost.queues.values():
+                self._forget(queue)
+            self._permitted = {}
+
+    def _exchange_add(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.add_exchange(changes.exchange_of(op))
+
+    def _exchange_delete(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.remove_exchange(op["name"])
+
+    def _queue_add(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is None or op["queue_id"] in self._queues:
+            return
+        queue = changes.queue_of(op)
+        # A snapshot may be ahead of the changes that follow it: those bring it back to where they end.
+        other = vhost.queues.get(queue.name)
+        if other is not None:
+            vhost.remove_queue(other)
+            self._forget(other)
+        vhost.add_queue(queue)
+        self._queues[queue.queue_id] = queue
+        if queue.owner is not None:
+            self._exclusive.setdefault(queue.owner, {})[queue.queue_id] = queue
+
+    def _queue_delete(self, op: Op) -> None:
+        queue = self._queues.get(op["queue_id"])
+        if queue is not None:
+            self.vhosts[queue.vhost].remove_queue(queue)
+            self._forget(queue)
+
+    def _forget(self, queue: Queue) -> None:
+        del self._queues[queue.queue_id]
+        if queue.owner is not None:
+            owned = self._exclusive[queue.owner]
+            del owned[queue.queue_id]
+            if not owned:
+                del self._exclusive[queue.owner]
+
+    def _binding_add(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.add_binding(changes.binding_of(op))
+
+    def _binding_delete(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.remove_binding(changes.binding_of(op).identity())
+
+    def _user_add(self, op: Op) -> None:
+        self.users[op["name"]] = changes.user_of(op)
+
+    def _user_delete(self, op: Op) -> None:
+        self.users.pop(op["name"], None)
+        for vhost in self.vhosts.values():
+            vhost.permissions.pop(op["name"], None)
+        self._permitted = {}
+
+    def _permission_set(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.permissions[op["user"]] = changes.permission_of(op)
+            self._permitted = {}
+
+    def _permission_clear(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.permissions.pop(op["user"], None)
+            self._permitted = {}
+
+    # what exists
+
+    def vhost(self, name: str) -> Vhost | None:
+        topology = self.vhosts.get(name)
+        return topology.vhost if topology else None
+
+    def exchange(self, vhost: str, name: str) -> Exchange | None:
+        topology = self.vhosts.get(vhost)
+        return topology.exchanges.get(name) if topology else None
+
+    def queue(self, vhost: str, name: str) -> Queue | None:
+        topology = self.vhosts.get(vhost)
+        return topology.queues.get(name) if topology else None
+
+    def queue_by_id(self, queue_id: int) -> Queue | None:
+        return self._queues.get(queue_id)
+
+    def queues(self) -> Iterator[Queue]:
+        """All queues of all vhosts."""
+        return iter(self._queues.values())
+
+    def queue_ids(self) -> set[int]:
+        return set(self._queues)
+
+    def exclusive_queues(self, owner: str) -> list[Queue]:
+        """The queues that die with this connection."""
+        return list(self._exclusive.get(owner, {}).values())
+
+    def owners(self) -> list[str]:
+        """The connections that own exclusive queues."""
+        return list(self._exclusive)
+
+    # where messages go
+
+    def route(
+        self, vhost: str, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None
+    ) -> RouteResult:
+        """The queues for a message. NotFound for a missing exchange; KeyError for a missing vhost."""
+        return RouteResult(self.vhosts[vhost].route(exchange, routing_key, headers))
+
+    def depends_on_headers(self, vhost: str, exchange: str) -> bool:
+        """Whether a route by (exchange, routing key) alone could be wrong."""
+        topology = self.vhosts.get(vhost)
+        return topology is not None and topology.depends_on_headers(exchange)
+
+    # who may do what
+
+    def authenticate(self, user: str, password: str) -> User | None:
+        """The user, where name and password fit."""
+        found = self.users.get(user, ABSENT_USER)
+        return found if verify_password(found.password_hash, found.hashing_algorithm, password) else None
+
+    def has_access(self, user: str, vhost: str) -> bool:
+        """Whether a user may open the vhost: any permission in it will do."""
+        topology = self.vhosts.get(vhost)
+        return topology is not None and user in topology.permissions
+
+    def permission(self, user: str, vhost: str) -> Permission | None:
+        topology = self.vhosts.get(vhost)
+        return topology.permissions.get(user) if topology else None
+
+    def permitted(self, user: str, vhost: str, kind: str, resource: str) -> bool:
+        """Whether a user may configure, write or read a resource. The answer is kept until permissions change."""
+        question = (user, vhost, kind, resource)
+        known = self._permitted.get(question)
+        if known is None:
+            permission = self.permission(user, vhost)
+            known = permission is not None and permissions.allows(permission, kind, resource)
+            if len(self._permitted) >= PERMITTED_CACHE_SIZE:
+                self._permitted.clear()
+            self._permitted[question] = known
+        return known
+
+    # the state as operations
+
+    def snapshot_ops(self) -> Iterator[Op]:
+        """Operations that make an empty replica the same as this one was when the iterator was made.
+
+        Takes references now and builds the operations as they are asked for, so a
+        large topology can be sent in pages.
+        """
+        return _snapshot(
+            list(self.users.values()),
+            [
+                (
+                    topology.vhost,
+                    list(topology.exchanges.values()),
+                    list(topology.queues.values()),
+                    list(topology.bindings),
+                    list(topology.permissions.items()),
+                )
+                for topology in self.vhosts.values()
+            ],
+        )
+
+    def is_durable(self, vhost: str, kind: str, name: str) -> bool:
+        """Whether an exchange or a queue outlives the broker. False where it does not exist."""
+        found = self.queue(vhost, name) if kind == "queue" else self.exchange(vhost, name)
+        return found is not None and found.durable
+
+
+PERMITTED_CACHE_SIZE: Final = 65536     # names are the clients' to choose
+
+_VhostParts = tuple[
+    Vhost, list[Exchange], list[Queue], list[changes.Binding], list[tuple[str, Permission]]
+]
+
+
+def _snapshot(users: list[User], vhosts: list[_VhostParts]) -> Iterator[Op]:
+    for user in users:
+        yield changes.user_add(user)
+    for vhost, exchanges, queues, bindings, granted in vhosts:
+        yield changes.vhost_add(vhost.name)
+        durable = {("exchange", exchange.name): exchange.durable for exchange in exchanges}
+        durable.update({("queue", queue.name): queue.durable for queue in queues})
+        for exchange in exchanges:
+            yield changes.exchange_add(exchange)
+        for queue in queues:
+            yield changes.queue_add(queue)
+        for binding in bindings:
+            kept = durable["exchange", binding.source] and durable[binding.destination_kind, binding.destination]
+            yield changes.binding_add(binding, kept)
+        for user_name, permission in granted:
+            yield changes.permission_set(user_name, vhost.name, permission)
+
+
+_APPLY: Final[dict[str, Callable[[Replica, Op], None]]] = {
+    "vhost.add": Replica._vhost_add,
+    "vhost.delete": Replica._vhost_delete,
+    "exchange.add": Replica._exchange_add,
+    "exchange.delete": Replica._exchange_delete,
+    "queue.add": Replica._queue_add,
+    "queue.delete": Replica._queue_delete,
+    "binding.add": Replica._binding_add,
+    "binding.delete": Replica._binding_delete,
+    "user.add": Replica._user_add,
+    "user.delete": Replica._user_delete,
+    "permission.set": Replica._permission_set,
+    "permission.clear": Replica._permission_clear,
+}

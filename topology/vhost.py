@@ -1,0 +1,146 @@
+"""Everything in one vhost, and the way of a message through it.
+
+Owns the exchanges with their routing tables, the queues and the bindings of
+one vhost. Never decides whether a change is allowed: it applies what the
+catalog has decided, and applying a change twice is the same as once.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from amqp091.errors import NotFound
+
+from topology.bindings import BindingIndex
+from topology.exchanges import TABLES, RoutingTable, predeclared
+from topology.exchanges.default import DefaultTable
+from topology.model import (
+    DEFAULT_EXCHANGE,
+    EXCHANGE,
+    QUEUE,
+    Binding,
+    BindingIdentity,
+    Destination,
+    Exchange,
+    Permission,
+    Queue,
+    Vhost,
+)
+from topology.names import described
+
+
+class VhostTopology:
+    """The exchanges, queues, bindings and permissions of one vhost."""
+
+    def __init__(self, vhost: Vhost) -> None:
+        self.vhost = vhost
+        self.exchanges: dict[str, Exchange] = {}
+        self.queues: dict[str, Queue] = {}
+        self.bindings = BindingIndex()
+        self.permissions: dict[str, Permission] = {}        # by user
+        self._tables: dict[str, RoutingTable] = {}
+        self._headers_matter: dict[str, bool] = {}          # what depends_on_headers has found
+        for exchange in predeclared(vhost.name):
+            self.add_exchange(exchange)
+
+    # changes
+
+    def add_exchange(self, exchange: Exchange) -> None:
+        other = self.exchanges.get(exchange.name)
+        if other is not None and other.type != exchange.type:
+            self.remove_exchange(exchange.name)
+        self.exchanges[exchange.name] = exchange
+        if exchange.name not in self._tables:
+            self._tables[exchange.name] = (
+                DefaultTable(self.queues) if exchange.name == DEFAULT_EXCHANGE else TABLES[exchange.type]()
+            )
+        self._headers_matter.clear()
+
+    def remove_exchange(self, name: str) -> None:
+        """The exchange and all bindings from it and to it."""
+        if self.exchanges.pop(name, None) is None:
+            return
+        for binding in [*self.bindings.from_source(name), *self.bindings.to_destination(Destination(EXCHANGE, name))]:
+            self.remove_binding(binding.identity())
+        del self._tables[name]
+        self._headers_matter.clear()
+
+    def add_queue(self, queue: Queue) -> None:
+        self.queues[queue.name] = queue
+
+    def remove_queue(self, queue: Queue) -> None:
+        """The queue and all bindings to it."""
+        if self.queues.get(queue.name) is not queue:
+            return
+        for binding in list(self.bindings.to_destination(Destination(QUEUE, queue.name))):
+            self.remove_binding(binding.identity())
+        del self.queues[queue.name]
+
+    def add_binding(self, binding: Binding) -> None:
+        table = self._tables.get(binding.source)
+        if table is None or not self.exists(binding.target) or not self.bindings.add(binding):
+            return
+        table.add(binding)
+        if binding.destination_kind == EXCHANGE:
+            self._headers_matter.clear()
+
+    def remove_binding(self, identity: BindingIdentity) -> None:
+        binding = self.bindings.remove(identity)
+        if binding is None:
+            return
+        self._tables[binding.source].remove(binding)
+        if binding.destination_kind == EXCHANGE:
+            self._headers_matter.clear()
+
+    # questions
+
+    def exists(self, destination: Destination) -> bool:
+        kind, name = destination
+        return name in (self.queues if kind == QUEUE else self.exchanges)
+
+    def route(self, exchange_name: str, routing_key: str, headers: Mapping[str, Any] | None) -> list[Queue]:
+        """The queues that a message goes to, each once."""
+        exchange = self.exchanges.get(exchange_name)
+        if exchange is None:
+            raise NotFound(f"no {described(EXCHANGE, exchange_name, self.vhost.name)}")
+        queues: dict[str, Queue] = {}
+        pending = [exchange]
+        seen = {exchange_name}
+        while pending:
+            exchange = pending.pop()
+            found = self._tables[exchange.name].match(routing_key, headers)
+            if not found and exchange.alternate is not None:
+                found = (Destination(EXCHANGE, exchange.alternate),)
+            for kind, name in found:
+                if kind == QUEUE:
+                    queues[name] = self.queues[name]
+                elif name not in seen and name in self.exchanges:
+                    # The second condition is for alternate exchanges alone: they may be declared later or never.
+                    seen.add(name)
+                    pending.append(self.exchanges[name])
+        return list(queues.values())
+
+    def depends_on_headers(self, exchange_name: str) -> bool:
+        """Whether the headers of a message can change where this exchange sends it."""
+        known = self._headers_matter.get(exchange_name)
+        if known is None:
+            known = self._headers_matter[exchange_name] = self._reaches_headers(exchange_name)
+        return known
+
+    def _reaches_headers(self, exchange_name: str) -> bool:
+        pending = [exchange_name]
+        seen = {exchange_name}
+        while pending:
+            exchange = self.exchanges.get(pending.pop())
+            if exchange is None:
+                continue
+            if self._tables[exchange.name].uses_headers:
+                return True
+            onward = [*self.bindings.exchanges_of(exchange.name)]
+            if exchange.alternate is not None:
+                onward.append(exchange.alternate)
+            for name in onward:
+                if name not in seen:
+                    seen.add(name)
+                    pending.append(name)
+        return False
