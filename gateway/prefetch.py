@@ -1,0 +1,106 @@
+"""A channel-wide prefetch over any number of shards, and the pause of channel.flow.
+
+The gateway owns the limit. A limited channel has no credit at its shards; each asks
+for as much as it has to dispatch, gets what is free, and gives back what it could not
+use. Exact: the credit that is out plus what the client holds never exceeds the limit.
+Counts and decides; sends nothing itself.
+"""
+from collections.abc import Callable
+from typing import Final
+
+NO_LIMIT: Final = 0
+
+
+class _ShardCredit:
+    """One shard's part."""
+
+    __slots__ = ("delivered_at_start", "granted", "returned", "wanted")
+
+    def __init__(self, delivered_at_start: int) -> None:
+        self.granted = 0
+        self.returned = 0
+        self.wanted = 0
+        self.delivered_at_start = delivered_at_start    # deliveries of the time before credit counted
+
+    def unspent(self, delivered: int) -> int:
+        return max(0, self.granted - self.returned - (delivered - self.delivered_at_start))
+
+
+class ChannelPrefetch:
+    """The limit of one channel: a prefetch, a pause, both or none.
+
+    `delivered_from(shard)` and `held()` are the core's counts: deliveries that a shard has sent, and
+    deliveries to consumers that the client has not settled.
+    """
+
+    def __init__(self, delivered_from: Callable[[int], int], held: Callable[[], int]) -> None:
+        self._delivered_from = delivered_from
+        self._held = held
+        self._shards: dict[int, _ShardCredit] = {}
+        self.limit = NO_LIMIT
+        self.flowing = True
+
+    @property
+    def active(self) -> bool:
+        """Whether shards need credit for this channel at all."""
+        return self.limit != NO_LIMIT or not self.flowing
+
+    def set_limit(self, count: int) -> None:
+        """basic.qos with global set; 0 takes the limit away."""
+        self.limit = count
+
+    def set_flowing(self, flowing: bool) -> None:
+        """channel.flow from the client."""
+        self.flowing = flowing
+
+    def started(self, shard: int) -> None:
+        """The shard was told that the channel is limited: from here its credit is zero."""
+        self._shards[shard] = _ShardCredit(self._delivered_from(shard))
+
+    def stopped(self) -> None:
+        """The shards were told that the channel is unlimited."""
+        self._shards.clear()
+
+    def shard_down(self, shard: int) -> None:
+        """What it had is void; it is `started` again when it is back."""
+        self._shards.pop(shard, None)
+
+    def wanted(self, shard: int, count: int) -> None:
+        """The shard could dispatch so many."""
+        credit = self._shards.get(shard)
+        if credit is not None:
+            credit.wanted = count
+
+    def returned(self, shard: int, count: int) -> None:
+        """The shard has nothing to use its credit for."""
+        credit = self._shards.get(shard)
+        if credit is not None:
+            credit.returned += count
+            credit.wanted = 0
+
+    def grants(self) -> list[tuple[int, int]]:
+        """(shard, count) to be granted now; they count as granted. Shared out evenly among those that want."""
+        if not self.active or not self.flowing:
+            return []
+        wanting = [(shard, credit) for shard, credit in self._shards.items() if credit.wanted > 0]
+        if not wanting:
+            return []
+        free = self._free()
+        granted: list[tuple[int, int]] = []
+        for position, (shard, credit) in enumerate(wanting):
+            if free <= 0:
+                break
+            remaining_shards = len(wanting) - position
+            count = min(credit.wanted, -(-free // remaining_shards))
+            credit.granted += count
+            credit.wanted -= count
+            free -= count
+            granted.append((shard, count))
+            # the next one that wants comes first the next time
+            del self._shards[shard]
+            self._shards[shard] = credit
+        return granted
+
+    def _free(self) -> int:
+        unspent = sum(credit.unspent(self._delivered_from(shard)) for shard, credit in self._shards.items())
+        return self.limit - self._held() - unspent
