@@ -5,6 +5,15 @@ results go into the caller's buffer. Nothing here allocates or touches a Python 
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+cdef extern from *:
+    """
+    #define WARREN_EXPIRATION_MS_MAX 4294967295ULL
+    #define WARREN_PROPERTIES_BYTES_MAX 4294967295ULL
+    """
+    # too large for an enum
+    const uint64_t EXPIRATION_MS_MAX "WARREN_EXPIRATION_MS_MAX"
+    const uint64_t PROPERTIES_BYTES_MAX "WARREN_PROPERTIES_BYTES_MAX"
+
 cdef enum:
     FRAME_METHOD = 1
     FRAME_HEADER = 2
@@ -51,7 +60,6 @@ cdef enum:
 
     DELIVERY_MODE_PERSISTENT = 2
     TABLE_DEPTH_MAX = 64        # tables and arrays inside one another
-    EXPIRATION_MS_MAX = 0xFFFFFFFF
 
 
 cdef struct Frame:
