@@ -1,12 +1,15 @@
 """What the queue engine uses of the log, in C. See log/store.pyx."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from log.segment cimport Segment
+
 
 # One ready or unacknowledged message of one queue, in memory: 24 bytes
 # (numpy: log.formats.ENTRY_DTYPE). `segment` and `slot` name the entry in a
 # segment's index; they stay valid for the entry's life, compaction included.
 cdef packed struct Entry:
-    uint64_t number             # per queue, ascending, never reused: the queue's order
+    uint64_t number             # per queue, ascending, never reused: the queue's order. A queue that was
+                                # recovered goes on above Store.highest_number(queue_id).
     uint32_t segment            # index in the store's table of segments
     uint32_t slot               # entry in that segment's index and ack map
     uint32_t position8          # byte offset of the record in the segment / 8, a hint: use Store.read
@@ -42,3 +45,38 @@ cdef class Store:
     cdef void delivered(self, const Entry *entry, uint8_t delivery_count) noexcept
     # Done with: the entry never comes back. Frees the segment when it was the last.
     cdef int acked(self, const Entry *entry) except -1
+
+    # Private.
+    cdef readonly str durable_directory
+    cdef readonly str transient_directory
+    cdef readonly str spill_directory
+    cdef readonly uint64_t segment_bytes
+    cdef readonly uint64_t transient_bytes_max
+    cdef readonly uint64_t appended_position        # durable bytes appended since the store was opened
+    cdef readonly uint64_t durable_position         # of these, known to be on the disk
+    cdef object clock_ms
+    cdef object disk
+    cdef list segments                              # by place; None where free
+    cdef list free_places
+    cdef Segment durable_tail
+    cdef Segment transient_tail
+    cdef Segment prepared                           # the next durable segment
+    cdef bint preparing
+    cdef list spare                                 # transient segments in memory, to be used again
+    cdef list dirty                                 # segments with records that no ticket covers
+    cdef object chores
+    cdef uint64_t next_number
+    cdef uint32_t next_salt
+    cdef dict highest_numbers
+    cdef bint memory_refused                        # it was said that transient messages go to the disk
+    cdef readonly uint64_t memory_bytes             # allocated on the memory file system
+    cdef readonly uint64_t live_entries
+    cdef readonly uint64_t damaged_records
+    cdef readonly uint64_t compactions
+    cdef readonly uint64_t removed_segments
+
+    cdef Segment rotate(self, bint durable, uint64_t record_bytes, uint32_t queue_count)
+    cdef Segment replace_tail(self, bint durable, Segment segment)
+    cdef Segment grow_tail(self, Segment segment, uint64_t record_bytes, uint32_t queue_count)
+    cdef int emptied(self, Segment segment) except -1
+    cdef int damaged(self, Segment segment, uint32_t slot) except -1

@@ -1,0 +1,77 @@
+"""What the store has done on the side: sealing, preparing and removing files.
+
+A chore is run once, in the housekeeping thread, and touches only what it was given;
+then `finish` is called in the thread of the loop. An OSError of a synchronisation
+ends the process like one of a commit does.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from log.disk import Disk
+    from log.segment import Segment
+    from log.store import Store
+
+
+class Chore(Protocol):
+    """One piece of housekeeping."""
+
+    def run(self) -> None:
+        """In the housekeeping thread."""
+
+    def finish(self) -> None:
+        """In the loop, after `run` has returned."""
+
+
+class SealSegment:
+    """Data, then index to the disk: the next start needs no scan of this segment."""
+
+    def __init__(self, segment: Segment, now_ms: int) -> None:
+        self.segment = segment
+        self.now_ms = now_ms
+
+    def run(self) -> None:
+        if self.segment.durable:
+            self.segment.synchronise_data()
+        self.segment.write_seal(self.now_ms)
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+
+class RemoveFiles:
+    """The files of a segment that nothing needs any more."""
+
+    def __init__(self, disk: Disk, paths: tuple[str, ...]) -> None:
+        self.disk = disk
+        self.paths = paths
+
+    def run(self) -> None:
+        for path in self.paths:
+            self.disk.remove(path)
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+
+class PrepareSegment:
+    """Makes the next durable segment, so that the loop finds it ready."""
+
+    def __init__(self, store: Store, parameters: dict) -> None:
+        self.store = store
+        self.parameters = parameters
+        self.segment: Segment | None = None
+
+    def run(self) -> None:
+        from log.segment import Segment
+        try:
+            self.segment = Segment.create(**self.parameters)
+        except OSError:
+            # A full disk is reported to the publisher whose message needs the segment.
+            return
+        self.segment.disk.synchronise_directory(self.segment.directory)
+        self.segment.named = True
+
+    def finish(self) -> None:
+        self.store.use_prepared(self.segment)

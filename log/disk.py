@@ -1,0 +1,60 @@
+"""What the log asks of the operating system, behind one small class.
+
+Tests give the store a disk of their own that counts, fails and forgets. All calls
+but `synchronise` are made by the process's main loop or its housekeeping thread;
+`synchronise` is what the sync thread does.
+"""
+from __future__ import annotations
+
+import os
+
+
+class Disk:
+    """The real one."""
+
+    def create(self, path: str) -> int:
+        """A new empty file; returns its descriptor."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+
+    def open(self, path: str) -> int:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def allocate(self, descriptor: int, offset: int, size: int) -> None:
+        """Blocks for the range, so that writing it through a mapping cannot fail. OSError where there are none."""
+        os.posix_fallocate(descriptor, offset, size)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        os.ftruncate(descriptor, size)
+
+    def synchronise(self, descriptor: int) -> None:
+        """Contents to the disk. After an OSError nothing is known about them, and asking again would lie."""
+        os.fdatasync(descriptor)
+
+    def synchronise_directory(self, path: str) -> None:
+        """Names of new and removed files to the disk."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, path: str) -> None:
+        """Removes a file; one that is gone already is fine."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+    def rename(self, path: str, target: str) -> None:
+        os.rename(path, target)
+
+    def free_bytes(self, directory: str) -> int:
+        figures = os.statvfs(directory)
+        return figures.f_bavail * figures.f_frsize
+
+    def total_bytes(self, directory: str) -> int:
+        figures = os.statvfs(directory)
+        return figures.f_blocks * figures.f_frsize

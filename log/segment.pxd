@@ -1,0 +1,69 @@
+"""One segment in memory: its three mapped files; see log/segment.pyx."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from log.formats cimport INDEX_COPIED, NO_TTL, RECORD_COPIED, IndexEntry, RecordQueue, StoredRecord
+
+cdef enum:
+    SEGMENT_ACTIVE = 0          # takes records
+    SEGMENT_COMPLETE = 1        # takes no more; sealed by housekeeping
+    SEGMENT_FORWARDING = 2      # its messages were copied elsewhere; only the table of targets is used
+    SEGMENT_GONE = 3            # nothing refers to it
+
+
+cdef class Segment:
+    cdef readonly object disk
+    cdef readonly str directory
+    cdef readonly uint64_t number
+    cdef public uint32_t place              # in the store's table
+    cdef readonly uint8_t state
+    cdef readonly bint durable              # its records count for commits
+    cdef readonly bint in_memory            # on the memory file system
+    cdef bint verify                        # not written by this process: checksums are checked on read
+    cdef bint dirty                         # has records that no commit ticket covers yet
+    cdef public bint named                  # the names of its files are on the disk
+    cdef readonly uint32_t salt
+    cdef uint8_t *data                      # the mappings; the header page comes first
+    cdef uint8_t *index
+    cdef uint8_t *acks
+    cdef readonly uint64_t data_capacity_bytes      # mapped
+    cdef readonly uint64_t data_allocated_bytes     # safe to write
+    cdef readonly uint64_t data_used_bytes          # end of the last record
+    cdef readonly uint32_t slots_capacity
+    cdef readonly uint32_t slots_allocated
+    cdef readonly uint32_t slots_used
+    cdef readonly uint32_t live                     # entries that are not acknowledged
+    cdef size_t data_mapped_bytes
+    cdef size_t index_mapped_bytes
+    cdef size_t acks_mapped_bytes
+    cdef int data_descriptor
+    cdef int index_descriptor
+    cdef int acks_descriptor
+
+    cdef inline IndexEntry *entry(self, uint32_t slot) noexcept nogil:
+        return (<IndexEntry *> (self.index + 4096)) + slot
+
+    cdef inline uint8_t *ack_byte(self, uint32_t slot) noexcept nogil:
+        return self.acks + 4096 + slot
+
+    cdef bint fits(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil
+    cdef bint could_hold(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil
+    cdef int reserve(self, uint64_t record_bytes, uint32_t queue_count) except -1
+    cdef bint valid(self, uint64_t position) noexcept nogil
+    cdef populate(self, uint64_t start, uint64_t end)
+
+
+cdef uint32_t record_checksum(uint32_t salt, uint64_t position, const StoredRecord *record) noexcept nogil
+cdef uint32_t plausible_record(const uint8_t *data, uint64_t position, uint64_t end) noexcept nogil
+
+
+cdef inline void fill_entry(IndexEntry *entry, const StoredRecord *record, const RecordQueue *queue,
+                            uint64_t position) noexcept nogil:
+    """The index entry of one queue of a record."""
+    entry.position8 = <uint32_t> (position // 8)
+    entry.record_bytes = record.record_bytes
+    entry.queue_id = queue.queue_id
+    entry.priority = record.priority
+    entry.flags = INDEX_COPIED if record.flags & RECORD_COPIED else 0
+    entry.reserved = 0
+    entry.entry_number = queue.entry_number
+    entry.expires_at_ms = 0 if record.ttl_ms == NO_TTL else record.received_at_ms + record.ttl_ms

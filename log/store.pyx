@@ -1,0 +1,334 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The store of one shard: its messages, durable and transient, in segments.
+
+Owns the table of segments, the two tails that take records, and the lists of what is
+to be synchronised and tidied up. Entries (log/store.pxd) name messages by segment and
+slot. It starts no thread and never waits for the disk: `sync_target` says what a
+commit has to synchronise (log/commit.py), `take_chores` what may be done on the side
+(log/chores.py). All methods belong to the thread of the shard's loop.
+"""
+import errno
+import logging
+import os
+from collections import deque
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from log.formats cimport (
+    ACKNOWLEDGED, DELIVERY_COUNT_MAX, HEADER_BYTES, RECORD_BYTES_MAX, RECORD_MESSAGE, RECORD_PERSISTENT,
+    IndexEntry, RecordQueue, StoredRecord,
+)
+from log.segment cimport (
+    SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_GONE, Segment, fill_entry, plausible_record, record_checksum,
+)
+
+from log.chores import PrepareSegment, RemoveFiles, SealSegment
+from log.commit import CommitTicket
+from log.disk import Disk
+
+logger = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 64 << 20
+TRANSIENT_BYTES_MAX = 1 << 30
+# Smaller records than this cannot be: what a segment's index has room for, before it is complete.
+ENTRY_DATA_BYTES_MIN = 64
+# Below this the memory file system (/dev/shm in a container is 64 MiB) is left alone.
+MEMORY_FREE_BYTES_MIN = 256 << 20
+
+cdef enum:
+    SPARE_SEGMENTS_MAX = 2
+    # A transient tail that holds nothing starts over once it is this long: its pages stay in the caches.
+    REWIND_BYTES = 1 << 20
+
+
+cdef class Store:
+    """See the module."""
+
+    def __init__(self, str durable_directory not None, str transient_directory not None, str spill_directory not None,
+                 *, uint64_t segment_bytes=SEGMENT_BYTES, uint64_t transient_bytes_max=TRANSIENT_BYTES_MAX,
+                 clock_ms, disk=None):
+        self.durable_directory = durable_directory
+        self.transient_directory = transient_directory
+        self.spill_directory = spill_directory
+        self.segment_bytes = segment_bytes
+        self.transient_bytes_max = transient_bytes_max
+        self.clock_ms = clock_ms
+        self.disk = Disk() if disk is None else disk
+        self.segments = []
+        self.free_places = []
+        self.spare = []
+        self.dirty = []
+        self.chores = deque()
+        self.next_number = 1
+        self.next_salt = int.from_bytes(os.urandom(4), "little")
+        self.highest_numbers = {}
+        for directory in (durable_directory, transient_directory, spill_directory):
+            os.makedirs(directory, mode=0o750, exist_ok=True)
+
+    # -- per message
+
+    cdef int append(self, bint durable, const Message *message, const uint32_t *queue_ids,
+                    const uint64_t *numbers, uint32_t queue_count, Entry *entries) except -1:
+        cdef Segment segment = self.durable_tail if durable else self.transient_tail
+        cdef uint64_t record_bytes = (
+            sizeof(StoredRecord) + <uint64_t> queue_count * sizeof(RecordQueue) + message.content_bytes + 7
+        ) & ~(<uint64_t> 7)
+        cdef uint64_t position
+        cdef StoredRecord *record
+        cdef RecordQueue *queue
+        cdef uint8_t *content
+        cdef uint32_t i, slot
+        if queue_count == 0 or record_bytes > RECORD_BYTES_MAX:
+            raise ValueError(f"a record of {record_bytes} bytes for {queue_count} queues")
+        if segment is None or not segment.fits(record_bytes, queue_count):
+            segment = self.rotate(durable, record_bytes, queue_count)
+        if (
+            segment.data_used_bytes + record_bytes > segment.data_allocated_bytes
+            or segment.slots_used + queue_count > segment.slots_allocated
+        ):
+            segment = self.grow_tail(segment, record_bytes, queue_count)
+
+        position = segment.data_used_bytes
+        slot = segment.slots_used
+        record = <StoredRecord *> (segment.data + position)
+        record.record_bytes = <uint32_t> record_bytes
+        record.kind = RECORD_MESSAGE
+        record.flags = RECORD_PERSISTENT if message.persistent else 0
+        record.reserved = 0
+        record.first_slot = slot
+        record.received_at_ms = message.received_at_ms
+        record.ttl_ms = message.ttl_ms
+        record.properties_bytes = message.properties_bytes
+        record.body_bytes = message.body_bytes
+        record.exchange_bytes = message.exchange_bytes
+        record.routing_key_bytes = message.routing_key_bytes
+        record.priority = message.priority
+        record.reserved2 = 0
+        record.queue_count = queue_count
+        queue = <RecordQueue *> (record + 1)
+        for i in range(queue_count):
+            queue[i].queue_id = queue_ids[i]
+            queue[i].reserved = 0
+            queue[i].entry_number = numbers[i]
+            fill_entry(segment.entry(slot + i), record, queue + i, position)
+            entries[i].number = numbers[i]
+            entries[i].segment = segment.place
+            entries[i].slot = slot + i
+            entries[i].position8 = <uint32_t> (position // 8)
+            entries[i].flags = 0
+            entries[i].delivery_count = 0
+            entries[i].priority = message.priority
+        content = <uint8_t *> (queue + queue_count)
+        # The last eight bytes first: they hold the padding.
+        (<uint64_t *> (segment.data + position + record_bytes - 8))[0] = 0
+        memcpy(content, message.content, message.content_bytes)
+        record.crc32c = record_checksum(segment.salt, position, record)
+
+        segment.data_used_bytes = position + record_bytes
+        segment.slots_used = slot + queue_count
+        segment.live += queue_count
+        self.live_entries += queue_count
+        if durable:
+            self.appended_position += record_bytes
+            if not segment.dirty:
+                segment.dirty = True
+                self.dirty.append(segment)
+        return 0
+
+    cdef int read(self, const Entry *entry, Message *message) except -1:
+        cdef Segment segment = <Segment> self.segments[entry.segment]
+        cdef uint64_t position = <uint64_t> entry.position8 * 8
+        cdef uint32_t slot = entry.slot
+        cdef const StoredRecord *record = <const StoredRecord *> (segment.data + position)
+        if (
+            plausible_record(segment.data, position, segment.data_used_bytes) == 0
+            or slot - record.first_slot >= record.queue_count
+            or segment.verify and record_checksum(segment.salt, position, record) != record.crc32c
+        ):
+            self.damaged(segment, slot)
+            return 0
+        message.content = (<const uint8_t *> (record + 1)) + <size_t> record.queue_count * sizeof(RecordQueue)
+        message.properties_bytes = record.properties_bytes
+        message.body_bytes = record.body_bytes
+        message.exchange_bytes = record.exchange_bytes
+        message.routing_key_bytes = record.routing_key_bytes
+        message.content_bytes = (
+            <size_t> record.exchange_bytes + record.routing_key_bytes + record.properties_bytes + record.body_bytes
+        )
+        message.priority = record.priority
+        message.persistent = record.flags & RECORD_PERSISTENT
+        message.ttl_ms = record.ttl_ms
+        message.received_at_ms = record.received_at_ms
+        return 1
+
+    cdef void delivered(self, const Entry *entry, uint8_t delivery_count) noexcept:
+        cdef Segment segment = <Segment> self.segments[entry.segment]
+        cdef uint8_t *ack = segment.ack_byte(entry.slot)
+        cdef uint8_t count = DELIVERY_COUNT_MAX if delivery_count > DELIVERY_COUNT_MAX else delivery_count
+        # A byte only ever grows.
+        if ack[0] < count:
+            ack[0] = count
+
+    cdef int acked(self, const Entry *entry) except -1:
+        cdef Segment segment = <Segment> self.segments[entry.segment]
+        cdef uint8_t *ack = segment.ack_byte(entry.slot)
+        if ack[0] == ACKNOWLEDGED:
+            return 0
+        ack[0] = ACKNOWLEDGED
+        segment.live -= 1
+        self.live_entries -= 1
+        if segment.live == 0:
+            self.emptied(segment)
+        return 0
+
+    # -- per segment
+
+    cdef Segment rotate(self, bint durable, uint64_t record_bytes, uint32_t queue_count):
+        """A tail that a record fits in; the one before is complete. OSError, and the old tail stays, on a full disk."""
+        cdef Segment segment
+        if durable:
+            if self.prepared is not None and self.prepared.fits(record_bytes, queue_count):
+                segment, self.prepared = self.prepared, None
+            else:
+                segment = self.create(True, record_bytes, queue_count, self.durable_directory, False)
+        elif self.spare and (<Segment> self.spare[0]).could_hold(record_bytes, queue_count):
+            segment = <Segment> self.spare.pop(0)
+            self.next_salt += 1
+            segment.recycle(self.next_salt, self.clock_ms())
+        else:
+            segment = self.create_transient(record_bytes, queue_count)
+        return self.replace_tail(durable, segment)
+
+    cdef Segment replace_tail(self, bint durable, Segment segment):
+        cdef Segment old = self.durable_tail if durable else self.transient_tail
+        self.add(segment)
+        if durable:
+            self.durable_tail = segment
+        else:
+            self.transient_tail = segment
+        if old is not None:
+            old.complete()
+            if old.live == 0:
+                self.emptied(old)
+            else:
+                self.chores.append(SealSegment(old, self.clock_ms()))
+            if durable and self.prepared is None and not self.preparing:
+                self.preparing = True
+                self.chores.append(PrepareSegment(self, self.segment_parameters(True)))
+        return segment
+
+    cdef Segment grow_tail(self, Segment segment, uint64_t record_bytes, uint32_t queue_count):
+        """Room on the disk for a record that fits into the tail; OSError where there is none."""
+        try:
+            segment.reserve(record_bytes, queue_count)
+            return segment
+        except OSError as error:
+            if not segment.in_memory or error.errno != errno.ENOSPC:
+                raise
+        # The memory file system was filled by somebody else.
+        return self.replace_tail(False, self.create(False, record_bytes, queue_count, self.spill_directory, False))
+
+    def segment_parameters(self, bint durable, uint64_t record_bytes=0, uint32_t queue_count=0, str directory=None,
+                           bint in_memory=False) -> dict:
+        """Of a new segment, of its own size where the record is larger than a segment is meant to be."""
+        cdef uint64_t data_bytes = max(self.segment_bytes, record_bytes)
+        number, self.next_number = self.next_number, self.next_number + 1
+        self.next_salt += 1
+        return dict(
+            disk=self.disk, directory=self.durable_directory if directory is None else directory, number=number,
+            data_bytes=data_bytes, slots=max(data_bytes // <uint64_t> ENTRY_DATA_BYTES_MIN, <uint64_t> queue_count),
+            durable=durable, in_memory=in_memory, salt=self.next_salt, now_ms=self.clock_ms(),
+        )
+
+    def create(self, bint durable, uint64_t record_bytes, uint32_t queue_count, str directory, bint in_memory) -> Segment:
+        return Segment.create(**self.segment_parameters(durable, record_bytes, queue_count, directory, in_memory))
+
+    def create_transient(self, uint64_t record_bytes, uint32_t queue_count) -> Segment:
+        """In memory as long as there is enough, on the disk otherwise."""
+        cdef uint64_t needed = max(self.segment_bytes, record_bytes) * 2      # with its index
+        cdef Segment segment
+        if self.memory_bytes + needed <= self.transient_bytes_max:
+            if self.disk.free_bytes(self.transient_directory) >= MEMORY_FREE_BYTES_MIN + needed:
+                try:
+                    segment = self.create(False, record_bytes, queue_count, self.transient_directory, True)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                else:
+                    self.memory_bytes += needed
+                    return segment
+            if not self.memory_refused:
+                self.memory_refused = True
+                logger.warning(
+                    "%s has too little room: transient messages go to %s, unsynced",
+                    self.transient_directory, self.spill_directory)
+        return self.create(False, record_bytes, queue_count, self.spill_directory, False)
+
+    def add(self, Segment segment) -> None:
+        """Gives a segment its place in the table."""
+        if self.free_places:
+            segment.place = self.free_places.pop()
+            self.segments[segment.place] = segment
+        else:
+            segment.place = len(self.segments)
+            self.segments.append(segment)
+
+    cdef int emptied(self, Segment segment) except -1:
+        """Nothing in it is live: it goes, or is used again."""
+        if segment.state == SEGMENT_ACTIVE:
+            if not segment.durable and segment.data_used_bytes > REWIND_BYTES:
+                self.next_salt += 1
+                segment.recycle(self.next_salt, self.clock_ms())
+            return 0
+        if segment.state != SEGMENT_COMPLETE:
+            return 0
+        self.segments[segment.place] = None
+        self.free_places.append(segment.place)
+        segment.state = SEGMENT_GONE
+        self.removed_segments += 1
+        if (
+            segment.in_memory and not segment.verify and len(self.spare) < SPARE_SEGMENTS_MAX
+            and segment.data_capacity_bytes <= self.segment_bytes + HEADER_BYTES
+        ):
+            self.spare.append(segment)
+            return 0
+        if segment.in_memory:
+            self.memory_bytes -= 2 * max(self.segment_bytes, segment.data_capacity_bytes - HEADER_BYTES)
+        self.chores.append(RemoveFiles(self.disk, segment.paths()))
+        return 0
+
+    cdef int damaged(self, Segment segment, uint32_t slot) except -1:
+        self.damaged_records += 1
+        logger.error("segment %s: the message in slot %d is damaged and lost", segment.paths()[0], slot)
+        return 0
+
+    # -- commits and chores
+
+    def sync_target(self) -> CommitTicket | None:
+        """What a commit of everything appended so far has to synchronise; None where nothing is left to do."""
+        if not self.dirty:
+            return None
+        segments, self.dirty = self.dirty, []
+        for segment in segments:
+            (<Segment> segment).dirty = False
+        return CommitTicket(self.appended_position, [s for s in segments if (<Segment> s).state != SEGMENT_GONE])
+
+    def committed(self, uint64_t position) -> None:
+        """All up to this position is on the disk."""
+        self.durable_position = max(self.durable_position, position)
+
+    def take_chores(self) -> list:
+        """What may be done on the side, in order; each is run once, in any one thread, then `finish`ed in the loop."""
+        chores = list(self.chores)
+        self.chores.clear()
+        return chores
+
+    def use_prepared(self, Segment segment) -> None:
+        """The next durable segment is ready (None: it could not be made; rotate will try itself)."""
+        self.preparing = False
+        self.prepared = segment
+
+    def highest_number(self, uint32_t queue_id) -> int:
+        """The highest entry number found for the queue by recovery, acknowledged ones included; 0 if there is none."""
+        return self.highest_numbers.get(queue_id, 0)
