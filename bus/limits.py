@@ -4,3 +4,15 @@ from typing import Final
 CONNECTION_WINDOW_BYTES: Final = 1024 * 1024
 """A shard stops dispatching to a connection that is this far ahead of its CREDIT: a client that does not read
 its socket costs a gateway at most this per shard (and one message)."""
+
+LINK_RING_BYTES: Final = 2 * 1024 * 1024
+"""Default size of one direction of a link: in flight between two processes, small enough to stay in the cache."""
+
+LINK_PENDING_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What may wait on one side of a link for room at the other before the link counts as congested."""
+
+LINK_BATCH_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""A batch over this is nobody's: the largest message has 512 MiB."""
+
+LINK_TURN_BATCHES_MAX: Final = 64
+"""Batches taken from one link before the others, and the sockets, have their turn."""

@@ -1,0 +1,9 @@
+from libc.stdint cimport uint32_t
+
+
+cdef class Doorbell:
+    cdef object _memory
+    cdef uint32_t *_sleeping
+    cdef readonly int descriptor
+
+    cdef void ring(self) noexcept

@@ -1,0 +1,292 @@
+"""The links of one process: the interface of a link's end, and the set that opens, drains and closes them.
+
+A link joins one incarnation of a gateway to one incarnation of a shard and carries ordered batches both ways. Two
+kinds stand behind one interface: shared memory (bus/ring.pyx) and ZeroMQ (bus/zmq_link.py). The supervisor says when
+a link is up or down; the set opens its end, calls back for every batch, and lets the process sleep only when no ring
+holds anything.
+
+Never blocks, never knows what is in a batch.
+"""
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from bus.limits import LINK_TURN_BATCHES_MAX
+from bus.ring import LinkBroken, RingEnd
+from bus.zmq_link import ZmqConnection, ZmqEnd, ZmqListener
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from bus.doorbell import Doorbell
+
+logger = logging.getLogger(__name__)
+
+SHARED_MEMORY: Final = "shared-memory"
+ZEROMQ: Final = "zeromq"
+
+SENDING_RING: Final = {"gateway": 0, "shard": 1}
+"""Ring 0 runs from the gateway to the shard, ring 1 back."""
+
+
+class LinkEnd(Protocol):
+    """One side of a link; ordered batches both ways; never blocks."""
+
+    @property
+    def peer_role(self) -> str: ...
+    @property
+    def peer(self) -> int:
+        """Index of the process at the other end."""
+    @property
+    def peer_incarnation(self) -> int: ...
+    @property
+    def next_batch_number(self) -> int:
+        """The number that the next send will return."""
+    @property
+    def pending_bytes(self) -> int:
+        """Accepted here, not yet in the peer's ring or socket."""
+    @property
+    def congested(self) -> bool:
+        """Too much is pending: the caller stops producing until on_writable (send still accepts)."""
+    @property
+    def closed(self) -> bool: ...
+
+    def send(self, batch: Buffer) -> int:
+        """Takes a copy of the bytes; returns the batch's number, from 1. A closed end drops them."""
+    def receive(self) -> memoryview | None:
+        """The next whole batch, valid until the next receive or release."""
+    def release(self) -> None:
+        """Done with the batch last received."""
+    def close(self) -> None: ...
+
+    # for the LinkSet alone
+    def pump(self) -> bool:
+        """Moves what is pending as far as there is room; True where congestion has ended."""
+    def can_pump(self) -> bool: ...
+    def has_input(self) -> bool: ...
+
+
+def _ignore(link: LinkEnd) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
+class LinkSet:
+    """All link ends of one process. `receive_push` takes the supervisor's link.up and link.down.
+
+    on_batch(link, view)   a whole batch; the view is invalid after the call
+    on_up(link)            the link can be used; on_down(link): it is gone, its end is closed
+    on_writable(link)      it was congested and is no longer
+    on_idle()              once per turn, after the batches: time to send what they produced
+    on_failure(error)      one of the callbacks above raised: the state of this process is unknown
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        role: str,
+        index: int,
+        on_batch: Callable[[LinkEnd, memoryview], None],
+        on_up: Callable[[LinkEnd], None] = _ignore,
+        on_down: Callable[[LinkEnd], None] = _ignore,
+        on_writable: Callable[[LinkEnd], None] = _ignore,
+        on_idle: Callable[[], None] = _nothing,
+        *,
+        incarnation: int = 1,
+        doorbell: Doorbell | None = None,
+        peer_doorbell: Callable[[str, int], Doorbell] | None = None,
+        push: Callable[[dict[str, Any]], None] = lambda message: None,
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self._loop = loop
+        self.role = role
+        self.index = index
+        self.incarnation = incarnation
+        self._on_batch = on_batch
+        self._on_up = on_up
+        self._on_down = on_down
+        self._on_writable = on_writable
+        self._on_idle = on_idle
+        self._on_failure = on_failure
+        self._doorbell = doorbell
+        self._peer_doorbell = peer_doorbell
+        self._push = push
+        self._ends: dict[int, LinkEnd] = {}
+        self._connections: dict[int, ZmqConnection] = {}
+        self._listener: ZmqListener | None = None
+        self._scheduled = False
+        self._closed = False
+        self._first = 0                 # which link begins the turn: each once
+        if doorbell is not None:
+            loop.add_reader(doorbell.descriptor, self._on_doorbell)
+            self.schedule()
+
+    # --- for the process
+
+    def get(self, peer: int) -> LinkEnd | None:
+        """The link to that peer, None while it is down."""
+        return self._ends.get(peer)
+
+    def up(self) -> list[LinkEnd]:
+        return list(self._ends.values())
+
+    def schedule(self) -> None:
+        """A turn soon, if none is due."""
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._doorbell is not None:
+            self._doorbell.awake()
+            self._loop.remove_reader(self._doorbell.descriptor)
+        for peer in list(self._ends):
+            self._drop(peer)
+        if self._listener is not None:
+            self._listener.close()
+
+    # --- for the supervisor's messages
+
+    def listen(self, address: str) -> None:
+        """A shard's side of ZeroMQ links; before link.up of the first."""
+        self._listener = ZmqListener(self._loop, address)
+
+    def receive_push(self, message: dict[str, Any]) -> None:
+        if self._closed:
+            return
+        if message["verb"] == "link.up":
+            self._link_up(message)
+        elif message["verb"] == "link.down":
+            end = self._ends.get(message["peer"])
+            if end is not None and end.peer_incarnation == message["incarnation"]:
+                self._link_down(end)
+
+    def _link_up(self, message: dict[str, Any]) -> None:
+        peer: int = message["peer"]
+        old = self._ends.get(peer)
+        if old is not None:
+            self._link_down(old)
+        try:
+            end = self._open(message)
+        except (LinkBroken, OSError) as error:
+            # Its file is already gone when the peer died meanwhile; then link.down is on its way.
+            logger.warning("the link to %s %d cannot be opened: %s", message["peer_role"], peer, error)
+            self._report_broken(message["peer_role"], peer, message["incarnation"])
+            return
+        self._ends[peer] = end
+        self._call(self._on_up, end)
+        self.schedule()
+
+    def _open(self, message: dict[str, Any]) -> LinkEnd:
+        role: str = message["peer_role"]
+        peer: int = message["peer"]
+        incarnation: int = message["incarnation"]
+        if message["kind"] == SHARED_MEMORY:
+            assert self._peer_doorbell is not None, "shared memory needs doorbells"
+            return RingEnd(
+                message["path"], SENDING_RING[self.role], role, peer, incarnation, self._peer_doorbell(role, peer)
+            )
+        end: ZmqEnd
+        if self._listener is not None:
+            end = self._listener.open(role, peer, incarnation)
+        else:
+            connection = ZmqConnection(
+                self._loop, message["address"], self.index, self.incarnation, role, peer, incarnation
+            )
+            self._connections[peer] = connection
+            end = connection.end
+        end.on_input = self.schedule
+        return end
+
+    def _link_down(self, end: LinkEnd) -> None:
+        """What the peer had sent before it died is still taken: acknowledgements, watermarks, whole batches."""
+        try:
+            while (view := end.receive()) is not None:
+                self._call(self._on_batch, end, view)
+        except LinkBroken as error:
+            logger.warning("the rest of a link cannot be read: %s", error)
+        self._drop(end.peer)
+        self._call(self._on_down, end)
+        self.schedule()
+
+    def _drop(self, peer: int) -> None:
+        end = self._ends.pop(peer)
+        end.close()
+        connection = self._connections.pop(peer, None)
+        if connection is not None:
+            connection.close()
+        elif self._listener is not None and isinstance(end, ZmqEnd):
+            self._listener.forget(end)
+
+    def _report_broken(self, role: str, peer: int, incarnation: int) -> None:
+        self._push({"verb": "link.broken", "peer_role": role, "peer": peer, "incarnation": incarnation})
+
+    # --- turns
+
+    def _on_doorbell(self) -> None:
+        assert self._doorbell is not None
+        self._doorbell.take()
+        if not self._scheduled:
+            self._scheduled = True
+            self._turn()
+
+    def _turn(self) -> None:
+        if self._closed:
+            return
+        self._scheduled = False
+        if self._doorbell is not None:
+            self._doorbell.awake()
+        ends = list(self._ends.values())
+        if ends:
+            self._first = (self._first + 1) % len(ends)
+            for end in ends[self._first :] + ends[: self._first]:
+                self._serve(end)
+        self._call(self._on_idle)
+        if self._work_left():
+            self.schedule()
+            return
+        if self._doorbell is not None:
+            self._doorbell.sleep()
+            if self._work_left():
+                self._doorbell.awake()
+                self.schedule()
+
+    def _serve(self, end: LinkEnd) -> None:
+        try:
+            if end.pump():
+                self._call(self._on_writable, end)
+            for _ in range(LINK_TURN_BATCHES_MAX):
+                view = end.receive()
+                if view is None:
+                    return
+                self._call(self._on_batch, end, view)
+            end.release()
+        except LinkBroken as error:
+            logger.error("link broken, it is made anew: %s", error)
+            if self._ends.get(end.peer) is end:
+                self._drop(end.peer)
+                self._call(self._on_down, end)
+            self._report_broken(end.peer_role, end.peer, end.peer_incarnation)
+
+    def _work_left(self) -> bool:
+        try:
+            return any(end.has_input() or end.can_pump() for end in self._ends.values())
+        except LinkBroken:
+            return True
+
+    def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except BaseException as error:
+            if self._on_failure is None or not isinstance(error, Exception):
+                raise
+            self._on_failure(error)
