@@ -1,0 +1,110 @@
+"""Refusals whose words RabbitMQ's users know by heart, each in one place.
+
+Gateways and the catalog both give them. A refusal is an error of amqp091/errors.py, to be raised.
+"""
+from typing import Any, Literal
+
+from amqp091.constants import NO_METHOD, MethodId
+from amqp091.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
+from amqp091.tables import type_name
+
+Kind = Literal["exchange", "queue"]
+
+
+def resource(kind: Kind, name: str, vhost: str) -> str:
+    """`queue 'q' in vhost '/'`, as texts have it."""
+    return f"{kind} '{name}' in vhost '{vhost}'"
+
+
+def missing(kind: Kind, name: str, vhost: str, *, method: MethodId = NO_METHOD) -> NotFound:
+    return NotFound(f"no {resource(kind, name, vhost)}", method=method)
+
+
+def no_previously_declared_queue(*, method: MethodId = NO_METHOD) -> NotFound:
+    return NotFound("no previously declared queue", method=method)
+
+
+def locked(queue: str, vhost: str, *, method: MethodId = NO_METHOD) -> ResourceLocked:
+    """The queue is exclusive to another connection, or a redeclaration differs in `exclusive`."""
+    return ResourceLocked(
+        f"cannot obtain exclusive access to locked {resource('queue', queue, vhost)}. It could be originally "
+        "declared on another connection or the exclusive property value does not match that of the original "
+        "declaration.",
+        method=method,
+    )
+
+
+def in_use(kind: Kind, name: str, vhost: str, *, method: MethodId = NO_METHOD) -> PreconditionFailed:
+    return PreconditionFailed(f"{resource(kind, name, vhost)} in use", method=method)
+
+
+def not_empty(queue: str, vhost: str, *, method: MethodId = NO_METHOD) -> PreconditionFailed:
+    return PreconditionFailed(f"{resource('queue', queue, vhost)} not empty", method=method)
+
+
+def in_exclusive_use(queue: str, vhost: str, *, method: MethodId = NO_METHOD) -> AccessRefused:
+    return AccessRefused(f"{resource('queue', queue, vhost)} in exclusive use", method=method)
+
+
+def reserved_name(kind: Kind, name: str, *, method: MethodId = NO_METHOD) -> AccessRefused:
+    return AccessRefused(f"{kind} name '{name}' contains reserved prefix 'amq.*'", method=method)
+
+
+def default_exchange(*, method: MethodId = NO_METHOD) -> AccessRefused:
+    return AccessRefused("operation not permitted on the default exchange", method=method)
+
+
+def internal_exchange(exchange: str, vhost: str, *, method: MethodId = NO_METHOD) -> AccessRefused:
+    return AccessRefused(f"cannot publish to internal {resource('exchange', exchange, vhost)}", method=method)
+
+
+def unknown_exchange_type(exchange_type: str, *, method: MethodId = NO_METHOD) -> PreconditionFailed:
+    return PreconditionFailed(f"unknown exchange type '{exchange_type}'", method=method)
+
+
+def unknown_delivery_tag(delivery_tag: int, *, method: MethodId = NO_METHOD) -> PreconditionFailed:
+    return PreconditionFailed(f"unknown delivery tag {delivery_tag}", method=method)
+
+
+def no_permission(
+    permission: Literal["configure", "write", "read"], kind: Kind, name: str, vhost: str, user: str,
+    *, method: MethodId = NO_METHOD,
+) -> AccessRefused:  # fmt: skip
+    return AccessRefused(
+        f"{permission} access to {resource(kind, name, vhost)} refused for user '{user}'", method=method
+    )
+
+
+def inequivalent_property(
+    kind: Kind, name: str, vhost: str, key: str, received: object, current: object,
+    *, method: MethodId = NO_METHOD,
+) -> PreconditionFailed:  # fmt: skip
+    """A redeclaration differs in a field of the method: durable, auto_delete, type, internal."""
+    return _inequivalent(kind, name, vhost, key, f"'{_word(received)}'", f"'{_word(current)}'", method)
+
+
+def inequivalent_argument(
+    kind: Kind, name: str, vhost: str, key: str, received: Any, current: Any, *, method: MethodId = NO_METHOD
+) -> PreconditionFailed:
+    """A redeclaration differs in one of its arguments; None: it has none of that name."""
+    return _inequivalent(kind, name, vhost, key, _argument(received), _argument(current), method)
+
+
+def _inequivalent(
+    kind: Kind, name: str, vhost: str, key: str, received: str, current: str, method: MethodId
+) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"inequivalent arg '{key}' for {resource(kind, name, vhost)}: received {received} but current is {current}",
+        method=method,
+    )
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _argument(value: Any) -> str:
+    if value is None:
+        return "none"
+    shown = value.decode("utf-8", "replace") if isinstance(value, bytes) else _word(value)
+    return f"the value '{shown}' of type '{type_name(value)}'"
