@@ -31,7 +31,9 @@ PROPERTY_TYPES: Final = {
 FLAG_HIGHEST: Final = 1 << 15
 FLAGS_UNKNOWN: Final = 0b11             # a further flags word (never used) and a 15th property
 
-_FLAGS: Final = tuple((FLAG_HIGHEST >> place, name, letter) for place, (name, letter) in enumerate(PROPERTY_TYPES.items()))
+_FLAGS: Final = tuple(
+    (FLAG_HIGHEST >> place, name, letter) for place, (name, letter) in enumerate(PROPERTY_TYPES.items())
+)
 _CONTENT_HEAD: Final = struct.Struct(">HHQ")
 
 

@@ -9,6 +9,9 @@ class Timestamp(int):
     def __repr__(self) -> str:
         return f"Timestamp({int(self)})"
 
+    def __str__(self) -> str:
+        return int.__repr__(self)
+
 
 class Binary(bytes):
     """`x` on the wire. Plain bytes are a long string, `S`, that is not UTF-8."""
