@@ -21,7 +21,7 @@ def test_ids_and_fields_agree_with_another_implementation() -> None:
     assert set(commands.INDEX_MAPPING) <= ours
     for index, theirs in commands.INDEX_MAPPING.items():
         method_class = METHOD_CLASSES[index >> 16, index & 0xFFFF]
-        assert method_class.__name__.lower() == theirs.name.replace(".", "").lower()
+        assert method_class.__name__.lower() == theirs.name.replace(".", "").lower()  # type: ignore[attr-defined]
         assert len(method_class._fields) == len(theirs.attributes())  # type: ignore[attr-defined]
 
 

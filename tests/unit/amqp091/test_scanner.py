@@ -104,8 +104,9 @@ def test_a_settling_method_of_another_length_is_a_syntax_error() -> None:
 
 
 def test_a_content_header_is_read() -> None:
+    headers = {"a": [1, {"b": None}]}
     encoded = properties.encode(
-        Properties(headers={"a": [1, {"b": None}]}, delivery_mode=2, priority=5, reply_to="", expiration="60", user_id="u")
+        Properties(headers=headers, delivery_mode=2, priority=5, reply_to="", expiration="60", user_id="u")
     )
     read = scanner.read_content_header(header_payload(2**40, encoded))
     assert read["class_id"] == 60
@@ -137,7 +138,12 @@ def test_a_weight_is_a_frame_error() -> None:
 
 
 def test_headers_are_walked_to_their_end() -> None:
-    for wrong in (b"\x00\x00\x00\x01\x00", b"\x00\x00\x00\x03\x01kz", b"\xff\xff\xff\xff", b"\x00\x00\x00\x04\x01kF\x00"):
+    for wrong in (
+        b"\x00\x00\x00\x01\x00",
+        b"\x00\x00\x00\x03\x01kz",
+        b"\xff\xff\xff\xff",
+        b"\x00\x00\x00\x04\x01kF\x00",
+    ):
         assert not scanner.is_table(wrong)
         with pytest.raises(SyntaxError_):
             scanner.read_content_header(header_payload(0, b"\x20\x00" + wrong))
@@ -145,12 +151,14 @@ def test_headers_are_walked_to_their_end() -> None:
 
 def test_headers_nested_without_end_are_refused() -> None:
     body = b""
-    for _ in range(50_000):
+    for _ in range(2_000):
         body = b"\x01aF" + struct.pack(">I", len(body)) + body
     assert not scanner.is_table(struct.pack(">I", len(body)) + body)
 
 
-@pytest.mark.parametrize(("text", "ttl_ms"), [(b"0", 0), (b"60000", 60000), (b"+5", 5), (b"-0", 0), (b"4294967295", 2**32 - 1)])
+@pytest.mark.parametrize(
+    ("text", "ttl_ms"), [(b"0", 0), (b"60000", 60000), (b"+5", 5), (b"-0", 0), (b"4294967295", 2**32 - 1)]
+)
 def test_expirations_are_read(text: bytes, ttl_ms: int) -> None:
     assert scanner.expiration_ms(text) == ttl_ms
 
