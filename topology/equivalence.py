@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from amqp091.errors import PreconditionFailed, ResourceLocked
+from amqp091.errors import PreconditionFailed
+from amqp091.refusals import locked
 
 from topology import arguments as queue_arguments
 from topology.erlang import term, text
@@ -55,7 +56,7 @@ def check_queue_equivalent(
 ) -> None:
     """The declaration means the queue that exists, and comes from a connection that may use it."""
     if queue.owner != (owner if exclusive else None):
-        raise ResourceLocked(_locked(queue))
+        raise locked(queue.name, queue.vhost)
     resource = described(QUEUE, queue.name, queue.vhost)
     _check_field(resource, "durable", queue.durable, durable and not exclusive)
     _check_field(resource, "auto_delete", queue.auto_delete, auto_delete)
@@ -70,15 +71,7 @@ def check_queue_equivalent(
 def check_exclusive_access(queue: Queue, owner: str | None) -> None:
     """An exclusive queue is there for its own connection alone."""
     if queue.owner is not None and queue.owner != owner:
-        raise ResourceLocked(_locked(queue))
-
-
-def _locked(queue: Queue) -> str:
-    return (
-        f"cannot obtain exclusive access to locked {described(QUEUE, queue.name, queue.vhost)}. It could be originally "
-        "declared on another connection or the exclusive property value does not match that of the original "
-        "declaration."
-    )
+        raise locked(queue.name, queue.vhost)
 
 
 def _with_queue_type(arguments: Arguments) -> Arguments:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 from amqp091.tables import to_json
@@ -15,6 +15,7 @@ from amqp091.tables import to_json
 DEFAULT_EXCHANGE: Final = ""
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 
+Kind = Literal["exchange", "queue"]
 QUEUE: Final = "queue"
 EXCHANGE: Final = "exchange"
 
@@ -22,7 +23,7 @@ EXCHANGE: Final = "exchange"
 class Destination(NamedTuple):
     """Where a binding leads: a queue or an exchange of the same vhost."""
 
-    kind: str
+    kind: Kind
     name: str
 
 
@@ -77,7 +78,7 @@ class Binding:
     vhost: str
     source: str
     destination: str
-    destination_kind: str
+    destination_kind: Kind
     routing_key: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -96,7 +97,7 @@ class BindingIdentity(NamedTuple):
     """What tells one binding of a vhost from another."""
 
     source: str
-    destination_kind: str
+    destination_kind: Kind
     destination: str
     routing_key: str
     arguments: bytes

@@ -5,7 +5,9 @@ import base64
 import secrets
 from typing import Final
 
-from amqp091.errors import AccessRefused
+from amqp091.errors import AccessRefused, PreconditionFailed
+from amqp091.refusals import Kind, default_exchange, reserved_name
+from amqp091.refusals import resource as described
 
 from topology.model import DEFAULT_EXCHANGE, EXCHANGE
 
@@ -13,11 +15,6 @@ RESERVED_PREFIX: Final = "amq."
 GENERATED_QUEUE_PREFIX: Final = "amq.gen-"
 GENERATED_CONSUMER_PREFIX: Final = "amq.ctag-"
 GENERATED_RANDOM_BYTES: Final = 16      # 22 characters of URL-safe base64
-
-
-def described(kind: str, name: str, vhost: str) -> str:
-    """`queue 'q' in vhost '/'`, as every text of RabbitMQ names a resource."""
-    return f"{kind} '{name}' in vhost '{vhost}'"
 
 
 def generated(prefix: str) -> str:
@@ -35,16 +32,24 @@ def is_reserved(name: str) -> bool:
     return name.startswith(RESERVED_PREFIX)
 
 
-def check_not_reserved(kind: str, name: str) -> None:
+def check_not_reserved(kind: Kind, name: str) -> None:
     """Names with the prefix `amq.` are the server's to create."""
     if is_reserved(name):
-        raise AccessRefused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")
+        raise reserved_name(kind, name)
+
+
+def check_text(text: str) -> None:
+    """Names and binding keys are stored and shown, so they have to be text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PreconditionFailed("names and binding keys have to be valid UTF-8") from None
 
 
 def check_not_default_exchange(name: str) -> None:
     """The default exchange cannot be declared, deleted, bound or unbound."""
     if name == DEFAULT_EXCHANGE:
-        raise AccessRefused("operation not permitted on the default exchange")
+        raise default_exchange()
 
 
 def check_exchange_deletable(name: str, vhost: str) -> None:
@@ -52,3 +57,10 @@ def check_exchange_deletable(name: str, vhost: str) -> None:
     check_not_default_exchange(name)
     if is_reserved(name):
         raise AccessRefused(f"deletion of system {described(EXCHANGE, name, vhost)} not allowed")
+
+
+__all__ = [
+    "GENERATED_CONSUMER_PREFIX", "GENERATED_QUEUE_PREFIX", "RESERVED_PREFIX", "Kind",
+    "check_exchange_deletable", "check_not_default_exchange", "check_not_reserved", "check_text",
+    "described", "generated", "is_reserved", "stripped",
+]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from topology import changes, permissions
 from topology.changes import Op
-from topology.model import Exchange, Permission, Queue, User, Vhost
+from topology.model import Exchange, Kind, Permission, Queue, User, Vhost
 from topology.passwords import verify_password
 from topology.vhost import VhostTopology
 
@@ -38,7 +38,7 @@ class Replica:
         self.users: dict[str, User] = {}
         self._queues: dict[int, Queue] = {}
         self._exclusive: dict[str, dict[int, Queue]] = {}       # by owner
-        self._permitted: dict[tuple[str, str, str, str], bool] = {}
+        self._permitted: dict[tuple[str, str, permissions.Right, str], bool] = {}
 
     # changes
 
@@ -208,7 +208,7 @@ class Replica:
         topology = self.vhosts.get(vhost)
         return topology.permissions.get(user) if topology else None
 
-    def permitted(self, user: str, vhost: str, kind: str, resource: str) -> bool:
+    def permitted(self, user: str, vhost: str, kind: permissions.Right, resource: str) -> bool:
         """Whether a user may configure, write or read a resource. The answer is kept until permissions change."""
         question = (user, vhost, kind, resource)
         known = self._permitted.get(question)
@@ -242,7 +242,7 @@ class Replica:
             ],
         )
 
-    def is_durable(self, vhost: str, kind: str, name: str) -> bool:
+    def is_durable(self, vhost: str, kind: Kind, name: str) -> bool:
         """Whether an exchange or a queue outlives the broker. False where it does not exist."""
         found = self.queue(vhost, name) if kind == "queue" else self.exchange(vhost, name)
         return found is not None and found.durable

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amqp091.errors import NotFound
+from amqp091.refusals import missing
 
 from topology.bindings import BindingIndex
 from topology.exchanges import TABLES, RoutingTable, predeclared
@@ -26,7 +26,6 @@ from topology.model import (
     Queue,
     Vhost,
 )
-from topology.names import described
 
 
 class VhostTopology:
@@ -102,7 +101,7 @@ class VhostTopology:
         """The queues that a message goes to, each once."""
         exchange = self.exchanges.get(exchange_name)
         if exchange is None:
-            raise NotFound(f"no {described(EXCHANGE, exchange_name, self.vhost.name)}")
+            raise missing(EXCHANGE, exchange_name, self.vhost.name)
         queues: dict[str, Queue] = {}
         pending = [exchange]
         seen = {exchange_name}

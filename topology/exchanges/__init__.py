@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from amqp091.errors import PreconditionFailed
+from amqp091.refusals import unknown_exchange_type
 
 from topology.exchanges.direct import DirectTable
 from topology.exchanges.fanout import FanoutTable
@@ -28,7 +28,7 @@ TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
 def check_exchange_type(name: str) -> None:
     """PreconditionFailed for a type that nobody knows."""
     if name not in TABLES:
-        raise PreconditionFailed(f"unknown exchange type '{name}'")
+        raise unknown_exchange_type(name)
 
 
 def predeclared(vhost: str) -> list[Exchange]:
