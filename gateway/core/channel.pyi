@@ -53,9 +53,10 @@ class ChannelCore:
         """A get request with this id was sent: GET_OK is rendered into the output, then on_get_ok is called.
         Any RESPONSE with that id (empty, error) takes the expectation back by itself."""
     def shards(self) -> list[int]:
-        """Shards that know this channel (consumers or gets were ever sent there): who is to answer close_channel and recover."""
+        """Shards that know this channel (consumers or gets were ever sent there): who is to answer close_channel."""
     def recover(self) -> list[int]:
-        """Forgets all unacknowledged deliveries (not those settled in an open transaction); the shards that held some, to be sent `recover`."""
+        """basic.recover with requeue: SETTLE records put all unacknowledged deliveries back (not those settled in an
+        open transaction). Returns the shards that have yet to be asked: none, the records say it all."""
 
     # end
     def close(self) -> None: ...

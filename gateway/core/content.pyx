@@ -1,0 +1,123 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Collects a publish that comes in pieces, one per channel: contents of several channels interleave.
+
+One run of bytes holds exchange, routing key, the payload of the content header frame, then the
+body. It grows with what has come, not with what the header promises, and is given back as
+soon as the publish is whole. A body over max_message_bytes is refused by its header.
+"""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
+
+from amqp091.scanner cimport SCAN_BAD_WEIGHT, ContentHeader, Frame, Publish, load16, parse_content_header
+from gateway.core.publishing cimport publish
+from gateway.core.state cimport (
+    CONTENT_BODY, CONTENT_HEADER, CONTENT_NONE, ChannelState, Content, GatewayState, reset_content,
+)
+
+from gateway.core import frame_errors, publish_errors
+
+cdef enum:
+    BASIC_CLASS = 60
+    BODY_BYTES_MAX = 512 * 1024 * 1024      # a frame error above it, whatever max_message_bytes says
+    FIRST_BODY_BYTES_MAX = 64 * 1024        # room made for a body before any of it is here
+
+
+cdef int check_body_size(GatewayState gateway, uint64_t body_bytes) except -1:
+    if body_bytes > BODY_BYTES_MAX:
+        raise frame_errors.body_beyond_limit(body_bytes, BODY_BYTES_MAX)
+    if body_bytes > gateway.max_message_bytes:
+        raise publish_errors.message_too_large(body_bytes, gateway.max_message_bytes)
+    return 0
+
+
+cdef int make_room(Content *content, size_t wanted) except -1:
+    cdef uint8_t *grown
+    if wanted <= content.capacity:
+        return 0
+    grown = <uint8_t *> realloc(content.data, wanted)
+    if grown == NULL:
+        raise MemoryError()
+    content.data = grown
+    content.capacity = wanted
+    return 0
+
+
+cdef int begin_content(ChannelState channel, const Publish *method) except -1:
+    """Keeps the method's arguments until the header comes."""
+    cdef Content *content = &channel.content
+    cdef size_t n = <size_t> method.exchange_bytes + method.routing_key_bytes
+    make_room(content, n + 1)
+    memcpy(content.data, method.exchange, method.exchange_bytes)
+    memcpy(content.data + method.exchange_bytes, method.routing_key, method.routing_key_bytes)
+    content.used = n
+    content.exchange_bytes = method.exchange_bytes
+    content.routing_key_bytes = method.routing_key_bytes
+    content.mandatory = method.mandatory
+    content.state = CONTENT_HEADER
+    return 0
+
+
+cdef int add_header(ChannelState channel, const Frame *frame) except -1:
+    cdef Content *content = &channel.content
+    cdef ContentHeader header
+    cdef int fault
+    cdef uint64_t room
+    if frame.size >= 2 and load16(frame.payload) != BASIC_CLASS:
+        raise frame_errors.header_of_another_class(load16(frame.payload))
+    fault = parse_content_header(frame.payload, frame.size, &header)
+    if fault == SCAN_BAD_WEIGHT:
+        raise frame_errors.header_expected()
+    if fault < 0:
+        raise frame_errors.undecodable_header()
+    check_body_size(channel.gateway, header.body_size)
+    room = header.body_size if header.body_size < FIRST_BODY_BYTES_MAX else FIRST_BODY_BYTES_MAX
+    make_room(content, content.used + frame.size + room)
+    memcpy(content.data + content.used, frame.payload, frame.size)
+    content.used += frame.size
+    content.header_bytes = frame.size
+    content.body_bytes = header.body_size
+    content.body_received = 0
+    content.state = CONTENT_BODY
+    if header.body_size == 0:
+        return publish_collected(channel)
+    return 0
+
+
+cdef int add_body(ChannelState channel, const Frame *frame) except -1:
+    cdef Content *content = &channel.content
+    cdef size_t capacity = content.capacity
+    cdef size_t whole = content.used - content.body_received + content.body_bytes
+    if frame.size > content.body_bytes - content.body_received:
+        raise frame_errors.body_too_long(content.body_bytes, content.body_received + frame.size)
+    if content.used + frame.size > capacity:
+        capacity *= 2
+        if capacity < content.used + frame.size:
+            capacity = content.used + frame.size
+        make_room(content, whole if whole < capacity else capacity)
+    memcpy(content.data + content.used, frame.payload, frame.size)
+    content.used += frame.size
+    content.body_received += frame.size
+    if content.body_received == content.body_bytes:
+        return publish_collected(channel)
+    return 0
+
+
+cdef int publish_collected(ChannelState channel) except -1:
+    """The content is whole. It is taken off the channel first: a hook may close that."""
+    cdef Content content = channel.content
+    cdef Publish method
+    cdef ContentHeader header
+    memset(&channel.content, 0, sizeof(Content))
+    method.exchange = content.data
+    method.exchange_bytes = content.exchange_bytes
+    method.routing_key = content.data + content.exchange_bytes
+    method.routing_key_bytes = content.routing_key_bytes
+    method.mandatory = content.mandatory
+    method.immediate = 0
+    try:
+        parse_content_header(method.routing_key + method.routing_key_bytes, content.header_bytes, &header)
+        publish(channel, &method, &header, method.routing_key + method.routing_key_bytes + content.header_bytes)
+    finally:
+        free(content.data)
+    return 0

@@ -1,0 +1,118 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Writes PUBLISH, SETTLE, CREDIT and JSON records (bus/records.pxd) into the shards' outgoing batches.
+
+Knows the formats alone: what is sent, when and to whom is decided by its callers.
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT
+from bus.batch cimport Batch
+from bus.records cimport (
+    KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_CONFIRM, PUBLISH_PERSISTENT, SETTLE_MULTIPLE, CreditRecord,
+    JsonRecord, PublishRecord, SettleRecord, aligned,
+)
+from gateway.core.routes cimport Route, RouteGroup
+from gateway.core.state cimport GatewayState
+
+cdef enum:
+    QUEUE_ID_BYTES = 4
+
+
+cdef size_t publish_record_bytes(const Outgoing *message, const RouteGroup *group) noexcept nogil:
+    return (
+        sizeof(PublishRecord)
+        + aligned(<size_t> group.queue_count * QUEUE_ID_BYTES)
+        + aligned(<size_t> message.publish.exchange_bytes + message.publish.routing_key_bytes
+                  + message.header.properties_bytes + message.body_bytes)
+    )
+
+
+cdef inline uint8_t *put(uint8_t *out, const void *source, size_t n) noexcept nogil:
+    memcpy(out, source, n)
+    return out + n
+
+
+cdef void write_publish(uint8_t *out, const Outgoing *message, Route route, const RouteGroup *group) noexcept:
+    """Fills the room that publish_record_bytes told."""
+    cdef PublishRecord *record = <PublishRecord *> out
+    cdef size_t record_bytes = publish_record_bytes(message, group)
+    cdef size_t queues_bytes = <size_t> group.queue_count * QUEUE_ID_BYTES
+    cdef uint8_t *end = out + record_bytes
+    memset(end - 8, 0, 8)
+    record.record_bytes = <uint32_t> record_bytes
+    record.kind = KIND_PUBLISH
+    record.flags = 0
+    if message.header.delivery_mode == DELIVERY_MODE_PERSISTENT:
+        record.flags |= PUBLISH_PERSISTENT
+    if message.publish_sequence:
+        record.flags |= PUBLISH_CONFIRM
+    record.queue_count = group.queue_count
+    record.channel = message.channel
+    record.properties_bytes = message.header.properties_bytes
+    record.publish_sequence = message.publish_sequence
+    record.body_bytes = message.body_bytes
+    record.exchange_bytes = message.publish.exchange_bytes
+    record.routing_key_bytes = message.publish.routing_key_bytes
+    record.priority = message.header.priority
+    record.reserved = 0
+    record.ttl_ms = message.ttl_ms
+    out += sizeof(PublishRecord)
+    out = put(out, route.queue_ids + group.first_queue, queues_bytes)
+    if queues_bytes & 4:
+        memset(out, 0, QUEUE_ID_BYTES)
+        out += QUEUE_ID_BYTES
+    out = put(out, message.publish.exchange, message.publish.exchange_bytes)
+    out = put(out, message.publish.routing_key, message.publish.routing_key_bytes)
+    out = put(out, message.header.properties, message.header.properties_bytes)
+    if message.body_bytes:
+        put(out, message.body, message.body_bytes)
+
+
+cdef int append_settle(
+    GatewayState gateway, uint32_t shard, uint32_t channel, uint64_t sequence, uint16_t outcome, bint multiple
+) except -1:
+    cdef SettleRecord *record = <SettleRecord *> (<Batch> gateway.batches[shard]).reserve(sizeof(SettleRecord))
+    record.record_bytes = sizeof(SettleRecord)
+    record.kind = KIND_SETTLE
+    record.flags = SETTLE_MULTIPLE if multiple else 0
+    record.outcome = outcome
+    record.channel = channel
+    record.reserved = 0
+    record.delivery_sequence = sequence
+    return 0
+
+
+cdef int append_credit(GatewayState gateway, uint32_t shard, uint32_t connection, uint64_t delivered_bytes) except -1:
+    cdef CreditRecord *record = <CreditRecord *> (<Batch> gateway.batches[shard]).reserve(sizeof(CreditRecord))
+    record.record_bytes = sizeof(CreditRecord)
+    record.kind = KIND_CREDIT
+    record.flags = 0
+    record.reserved = 0
+    record.connection = connection
+    record.reserved2 = 0
+    record.delivered_bytes = delivered_bytes
+    return 0
+
+
+cdef int append_json(
+    GatewayState gateway, uint32_t shard, uint8_t kind, uint32_t request_id, const uint8_t[::1] document
+) except -1:
+    cdef size_t json_bytes = document.shape[0]
+    cdef size_t record_bytes = sizeof(JsonRecord) + aligned(json_bytes)
+    cdef uint8_t *out
+    cdef JsonRecord *record
+    if record_bytes > 0xFFFFFFFF:
+        raise ValueError("the document does not fit a record")
+    out = (<Batch> gateway.batches[shard]).reserve(record_bytes)
+    record = <JsonRecord *> out
+    memset(out + record_bytes - 8, 0, 8)
+    record.record_bytes = <uint32_t> record_bytes
+    record.kind = kind
+    record.flags = 0
+    record.reserved = 0
+    record.request_id = request_id
+    record.json_bytes = <uint32_t> json_bytes
+    if json_bytes:
+        memcpy(out + sizeof(JsonRecord), &document[0], json_bytes)
+    return 0

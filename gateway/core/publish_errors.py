@@ -1,0 +1,51 @@
+"""What a publish was refused for, in RabbitMQ's words (which print Erlang terms).
+
+Builds errors only; each is raised by the compiled code that found the fault.
+"""
+import re
+from typing import Final
+
+from amqp091.constants import BASIC_PUBLISH
+from amqp091.errors import NotImplemented_, PreconditionFailed
+
+EXPIRATION_MS_MAX: Final = 0xFFFFFFFF
+INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+
+
+def text_of(octets: bytes) -> str:
+    return octets.decode("utf-8", "surrogateescape")
+
+
+def immediate() -> NotImplemented_:
+    return NotImplemented_("immediate=true", method=BASIC_PUBLISH)
+
+
+def message_too_large(body_bytes: int, body_bytes_max: int) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"message size {body_bytes} is larger than configured max size {body_bytes_max}", method=BASIC_PUBLISH
+    )
+
+
+def transaction_too_large(bytes_max: int) -> PreconditionFailed:
+    return PreconditionFailed(f"transaction is larger than the maximum of {bytes_max} bytes", method=BASIC_PUBLISH)
+
+
+def invalid_expiration(expiration: bytes) -> PreconditionFailed:
+    text = text_of(expiration)
+    integer = INTEGER.match(text)
+    if integer is None:
+        reason = "no_integer"
+    elif integer.end() < len(text):
+        reason = f'{{leftover_string,"{text[integer.end():]}"}}'
+    elif int(text) < 0:
+        reason = f"{{value_negative,{int(text)}}}"
+    else:
+        reason = f"{{value_too_big,{int(text)}}}"
+    return PreconditionFailed(f"invalid expiration '{text}': {reason}", method=BASIC_PUBLISH)
+
+
+def wrong_user_id(user_id: bytes, authenticated: bytes) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"user_id property set to '{text_of(user_id)}' but authenticated user was '{text_of(authenticated)}'",
+        method=BASIC_PUBLISH,
+    )

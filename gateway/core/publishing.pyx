@@ -1,0 +1,175 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""A whole basic.publish: its checks in RabbitMQ's order, its route, its records, its confirm.
+
+Size was checked when the content header came, so that an oversized body is not collected. What the
+core cannot know (write permission, existence, internal) is asked once per route through the
+hook; expiration and user-id are checked per message. Nothing is kept of a publish but its
+number in the confirm window.
+"""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from amqp091.renderer cimport NACK_FRAME_BYTES, return_bytes, write_nack, write_return
+from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, parse_expiration
+from bus.batch cimport Batch
+from bus.records cimport NO_TTL
+from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run, refuse
+from gateway.core.outgoing cimport Outgoing, publish_record_bytes, write_publish
+from gateway.core.routes cimport (
+    ROUTE_BY_HEADERS, ROUTE_BY_KEY, CachedRoute, Route, RouteGroup, RouteKey, find_route, forget_routes,
+    remember_route,
+)
+from gateway.core.state cimport ChannelState, ConnectionState, ShardState, list_confirm, reserve_output
+from gateway.core.transactions cimport hold_publish, hold_return
+
+from gateway.core import publish_errors
+
+cdef enum:
+    REPLY_NO_ROUTE = 312
+    NO_ROUTE_BYTES = 8
+
+cdef const char *NO_ROUTE_TEXT = b"NO_ROUTE"
+
+
+cdef int publish(
+    ChannelState channel, const Publish *method, const ContentHeader *header, const uint8_t *body
+) except -1:
+    """Checks, routes and sends a publish whose pieces lie in the caller's memory."""
+    cdef ConnectionState connection = channel.connection
+    cdef Route route = route_of(channel, method, header)
+    cdef Outgoing message
+    if channel.closing or connection.closing or connection.is_closed:
+        return 0                    # the hook ended it
+    message.ttl_ms = NO_TTL
+    if header.expiration != NULL:
+        if parse_expiration(header.expiration, header.expiration_bytes, &message.ttl_ms) < 0:
+            raise publish_errors.invalid_expiration(header.expiration[:header.expiration_bytes])
+    if header.user_id != NULL and not connection.impersonator:
+        check_user_id(connection, header)
+    message.publish = method
+    message.header = header
+    message.body = body
+    message.body_bytes = <uint32_t> header.body_size
+    message.channel = channel.handle
+    message.publish_sequence = 0
+    if route.group_count:
+        if channel.is_transactional:
+            hold_publish(channel, &message, route)
+        else:
+            send(channel, &message, route)
+        return 0
+    if method.mandatory:
+        return_unroutable(channel, &message)
+    if channel.is_confirming:
+        open_publish(&channel.window, 0)
+        list_confirm(channel)
+    return 0
+
+
+cdef int check_user_id(ConnectionState connection, const ContentHeader *header) except -1:
+    cdef const char *user = connection.user_id
+    if (
+        header.user_id_bytes != len(connection.user_id)
+        or memcmp(header.user_id, user, header.user_id_bytes) != 0
+    ):
+        raise publish_errors.wrong_user_id(header.user_id[:header.user_id_bytes], connection.user_id)
+    return 0
+
+
+cdef Route route_of(ChannelState channel, const Publish *method, const ContentHeader *header):
+    """From the channel's memory, or from the Python side (which raises where the publish is not allowed)."""
+    cdef uint64_t version = channel.gateway.topology_version
+    cdef RouteKey key
+    cdef CachedRoute *known
+    cdef bytes exchange
+    cdef Route route
+    if channel.routes.version != version:
+        forget_routes(&channel.routes)
+        channel.routes.version = version
+    key.kind = ROUTE_BY_KEY
+    key.exchange = method.exchange
+    key.exchange_bytes = method.exchange_bytes
+    key.routing_key = method.routing_key
+    key.routing_key_bytes = method.routing_key_bytes
+    key.headers = header.headers
+    key.headers_bytes = header.headers_bytes if header.headers != NULL else 0
+    known = find_route(&channel.routes, &key)
+    if known != NULL and known.route != NULL:
+        return <Route> known.route
+    exchange = method.exchange[:method.exchange_bytes]
+    if known == NULL and (<object> channel).route_uses_headers(exchange):
+        remember_route(&channel.routes, &key, None)
+        known = find_route(&channel.routes, &key)
+    if known != NULL:
+        key.kind = ROUTE_BY_HEADERS
+        known = find_route(&channel.routes, &key)
+        if known != NULL:
+            return <Route> known.route
+    route = (<object> channel).route(
+        exchange,
+        method.routing_key[:method.routing_key_bytes],
+        (header.headers[:key.headers_bytes] if key.headers_bytes else b"") if key.kind == ROUTE_BY_HEADERS else None,
+    )
+    if route is None:
+        raise TypeError("route() must return a Route")
+    if channel.gateway.topology_version == version and not channel.is_closed:
+        remember_route(&channel.routes, &key, route)
+    return route
+
+
+cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
+    """One record per shard. In confirm mode each is to be answered for; a shard that is down refuses at once."""
+    cdef bint persistent = message.header.delivery_mode == DELIVERY_MODE_PERSISTENT
+    cdef const RouteGroup *group
+    cdef ShardState *shard
+    cdef uint32_t i
+    if channel.is_confirming:
+        message.publish_sequence = open_publish(&channel.window, <unsigned short> route.group_count)
+    for i in range(route.group_count):
+        group = &route.groups[i]
+        if group.shard >= channel.gateway.shard_count:
+            raise IndexError(f"no shard {group.shard}")
+        shard = &channel.gateway.shards[group.shard]
+        if not shard.up:
+            if message.publish_sequence:
+                refuse_publish(channel, message.publish_sequence)
+            continue
+        write_publish(
+            (<Batch> channel.gateway.batches[group.shard]).reserve(publish_record_bytes(message, group)),
+            message, route, group)
+        if message.publish_sequence:
+            push_run(
+                &shard.runs[LEVEL_DURABLE if persistent and group.durable else LEVEL_PROCESSED],
+                shard.next_batch, channel.handle, message.publish_sequence)
+        if shard.congested:
+            channel.connection.held_by = <int> group.shard
+    return 0
+
+
+cdef int refuse_publish(ChannelState channel, uint64_t number) except -1:
+    """A shard did not keep it: nacks that one, or fails the transaction that is being committed."""
+    if not refuse(&channel.window, number):
+        return 0
+    if channel.is_transactional:
+        channel.transaction.failed = True
+    elif not channel.closing and not channel.connection.closing:
+        write_nack(reserve_output(channel.connection, NACK_FRAME_BYTES), channel.number, number, False, False)
+    list_confirm(channel)
+    return 0
+
+
+cdef int return_unroutable(ChannelState channel, const Outgoing *message) except -1:
+    """basic.return, before any ack of the same publish; in a transaction it waits for the commit."""
+    cdef uint32_t frame_max = channel.connection.frame_max
+    cdef size_t n = return_bytes(
+        NO_ROUTE_BYTES, message.publish.exchange_bytes, message.publish.routing_key_bytes,
+        message.header.properties_bytes, message.body_bytes, frame_max)
+    cdef uint8_t *out
+    out = hold_return(channel, n) if channel.is_transactional else reserve_output(channel.connection, n)
+    write_return(
+        out, channel.number, REPLY_NO_ROUTE, <const uint8_t *> NO_ROUTE_TEXT, NO_ROUTE_BYTES,
+        message.publish.exchange, message.publish.exchange_bytes,
+        message.publish.routing_key, message.publish.routing_key_bytes,
+        message.header.properties, message.header.properties_bytes,
+        message.body, message.body_bytes, frame_max)
+    return 0

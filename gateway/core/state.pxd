@@ -1,0 +1,166 @@
+"""What the core keeps per process, connection, channel and consumer. See state.pyx."""
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from bus.batch cimport Batch
+from gateway.core.confirms cimport LEVEL_COUNT, PublishWindow, RunQueue
+from gateway.core.handles cimport HandleList, HandleTable
+from gateway.core.routes cimport RouteCache
+from gateway.core.unacked cimport UnackedRing
+
+
+cdef struct ShardState:
+    uint64_t next_batch         # the number that the outgoing batch will get
+    uint64_t mark               # scratch of one call: highest sequence settled, or seen
+    RunQueue runs[LEVEL_COUNT]
+    bint up
+    bint congested
+
+
+cdef class GatewayState:
+    cdef readonly uint32_t shard_count
+    cdef public uint64_t topology_version
+    cdef public uint64_t max_message_bytes
+    cdef public bint publishes_blocked
+    cdef ShardState *shards
+    cdef list batches                   # Batch per shard
+    cdef HandleTable connections        # owned references
+    cdef HandleTable channels           # owned references
+    cdef HandleTable consumers          # Consumer *, each owned by its channel
+    cdef HandleList to_confirm          # channels with answered publishes
+    cdef HandleList to_notify           # channels whose on_settled is due
+    cdef HandleList to_credit           # connections whose output was taken
+    cdef list dirty_connections
+    cdef list spare_outputs             # batches that transports have, to be used again when they are done
+    cdef dict expected_gets             # request id: (channel, shard, no_ack)
+
+
+# What shards have sent to a connection's consumers, and how much of it CREDIT has returned.
+cdef struct ShardCredit:
+    uint64_t received_bytes
+    uint64_t returned_bytes
+
+
+cdef enum:
+    # ConnectionState.pauses
+    PAUSED_BY_METHOD = 1
+    PAUSED_BY_HOLD = 2
+
+
+cdef class ConnectionState:
+    cdef readonly GatewayState gateway
+    cdef readonly uint32_t handle
+    cdef public uint32_t frame_max
+    cdef public bint opened
+    cdef public bint closing
+    cdef public bint impersonator
+    cdef public bytes user_id
+    cdef dict channels_by_number        # owns the channels
+    cdef void **by_number               # the same, borrowed
+    cdef uint32_t by_number_count
+    cdef bint is_closed
+    cdef bint is_deaf                   # a frame error: where the next frame begins is not known
+    cdef bint is_writable
+    cdef bint header_seen
+    cdef bint publish_seen
+    cdef bint processing
+    cdef bint output_listed
+    cdef bint credit_listed
+    cdef uint8_t pauses
+    cdef uint16_t current_channel       # of the frame that is being handled
+    cdef int32_t held_by                # the congested shard a publish went to, or -1
+    cdef uint8_t *backlog
+    cdef size_t backlog_start
+    cdef size_t backlog_end
+    cdef size_t backlog_capacity
+    cdef Batch output                   # None while there is none
+    cdef ShardCredit *credit            # per shard; NULL until the first delivery
+
+
+cdef struct Consumer:
+    void *channel                       # ChannelState, borrowed: the channel owns its consumers
+    Consumer *next
+    uint32_t handle
+    uint32_t shard
+    bint no_ack
+    uint8_t tag_bytes
+    uint8_t tag[1]                      # as long as tag_bytes says
+
+
+cdef enum:
+    CONTENT_NONE = 0
+    CONTENT_HEADER = 1
+    CONTENT_BODY = 2
+
+
+# A publish that did not come in one read: exchange, routing key, payload of the content
+# header frame, body, as far as they are here.
+cdef struct Content:
+    uint8_t *data
+    size_t used
+    size_t capacity
+    uint64_t body_bytes
+    uint64_t body_received
+    uint32_t header_bytes
+    uint8_t exchange_bytes
+    uint8_t routing_key_bytes
+    uint8_t mandatory
+    uint8_t state
+
+
+# What a channel knows of one shard.
+cdef struct ChannelShard:
+    uint64_t sequence                   # deliveries and gets that await an ack, counted as the shard does
+    uint64_t delivered                  # of them, deliveries to consumers
+    bint known                          # a consume or a get was ever sent there
+
+
+# An open transaction: entries, see transactions.pyx.
+cdef struct Transaction:
+    uint8_t *data
+    size_t used
+    size_t capacity
+    uint64_t publishes
+    bint committing
+    bint failed
+
+
+cdef class ChannelState:
+    cdef readonly ConnectionState connection
+    cdef readonly GatewayState gateway
+    cdef readonly uint32_t handle
+    cdef readonly uint16_t number
+    cdef public bint closing
+    cdef public bint notify_settled
+    cdef bint is_closed
+    cdef bint is_confirming
+    cdef bint is_transactional
+    cdef bint confirm_listed
+    cdef bint notify_listed
+    cdef Content content
+    cdef RouteCache routes
+    cdef PublishWindow window
+    cdef UnackedRing unacked
+    cdef uint64_t delivery_tag          # the last one given
+    cdef ChannelShard *by_shard              # NULL until the first consumer or get
+    cdef Consumer *consumers
+    cdef Transaction transaction
+
+
+cdef inline ChannelState channel_at(ConnectionState connection, uint16_t number):
+    """The channel open under this number, or None."""
+    if number < connection.by_number_count and connection.by_number[number] != NULL:
+        return <ChannelState> connection.by_number[number]
+    return None
+
+
+cdef int enter_channel(ConnectionState connection, ChannelState channel, uint16_t number) except -1
+cdef int leave_channel(ConnectionState connection, uint16_t number) except -1
+cdef int know_shard(ChannelState channel, uint32_t shard) except -1
+cdef void reset_content(ChannelState channel) noexcept
+cdef void forget_channel(ChannelState channel) noexcept
+cdef int list_confirm(ChannelState channel) except -1
+cdef int list_settled(ChannelState channel) except -1
+cdef int list_credit(ConnectionState connection) except -1
+cdef void free_consumers(ChannelState channel) noexcept
+cdef int spare_output(GatewayState gateway, Batch taken) except -1
+cdef uint8_t *reserve_output(ConnectionState connection, size_t n) except NULL
