@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from amqp091.errors import PreconditionFailed
-
 from topology.erlang import term
-from topology.model import QUEUE
+from topology.model import QUEUE, Kind
 from topology.names import described
 from topology.value_types import INTEGER_TYPES, type_name
 
@@ -83,7 +82,7 @@ def module_name(queue_type: str) -> str:
     return f"rabbit_{queue_type}_queue"
 
 
-def check_name_argument(arguments: Arguments, key: str, kind: str, name: str, vhost: str) -> None:
+def check_name_argument(arguments: Arguments, key: str, kind: Kind, name: str, vhost: str) -> None:
     """An argument that names an exchange has to be a string; refused before all others."""
     value = arguments.get(key, "")
     if not isinstance(value, str):

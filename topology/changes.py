@@ -23,7 +23,6 @@ from __future__ import annotations
 from typing import Any
 
 from amqp091.tables import from_json, to_json
-
 from topology.model import Binding, Exchange, Permission, Queue, User
 
 Op = dict[str, Any]

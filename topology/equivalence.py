@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from amqp091.errors import PreconditionFailed
 from amqp091.refusals import locked
-
 from topology import arguments as queue_arguments
 from topology.erlang import term, text
 from topology.exchanges import check_exchange_type

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
+
 from amqp091.tables import to_json
 
 DEFAULT_EXCHANGE: Final = ""

@@ -8,7 +8,6 @@ from typing import Final
 from amqp091.errors import AccessRefused, PreconditionFailed
 from amqp091.refusals import Kind, default_exchange, reserved_name
 from amqp091.refusals import resource as described
-
 from topology.model import DEFAULT_EXCHANGE, EXCHANGE
 
 RESERVED_PREFIX: Final = "amq."

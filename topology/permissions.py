@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Final, Literal, Protocol
 
 from amqp091.refusals import no_permission
-
 from topology.model import DEFAULT_EXCHANGE, EXCHANGE, Kind, Permission
 from topology.patterns import matches
 

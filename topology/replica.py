@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from topology import changes, permissions
 from topology.changes import Op
-from topology.model import Exchange, Kind, Permission, Queue, User, Vhost
+from topology.model import Binding, Exchange, Kind, Permission, Queue, User, Vhost
 from topology.passwords import verify_password
 from topology.vhost import VhostTopology
 
@@ -251,7 +251,7 @@ class Replica:
 PERMITTED_CACHE_SIZE: Final = 65536     # names are the clients' to choose
 
 _VhostParts = tuple[
-    Vhost, list[Exchange], list[Queue], list[changes.Binding], list[tuple[str, Permission]]
+    Vhost, list[Exchange], list[Queue], list[Binding], list[tuple[str, Permission]]
 ]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from amqp091.refusals import missing
-
 from topology.bindings import BindingIndex
 from topology.exchanges import TABLES, RoutingTable, predeclared
 from topology.exchanges.default import DefaultTable

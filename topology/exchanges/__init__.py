@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Final
 
 from amqp091.refusals import unknown_exchange_type
-
 from topology.exchanges.direct import DirectTable
 from topology.exchanges.fanout import FanoutTable
 from topology.exchanges.headers import HeadersTable, check_match_arguments

@@ -15,7 +15,6 @@ from collections.abc import Collection, Hashable
 from typing import Any, Final
 
 from amqp091.errors import PreconditionFailed
-
 from topology.erlang import term
 from topology.exchanges.table import Destinations, Headers
 from topology.model import Binding, BindingIdentity, Destination, canonical

@@ -1,0 +1,35 @@
+"""The verbs that the catalog answers, one file per kind of object.
+
+Each decides in full before its first await, raises the AMQP error that the
+client is to see, and does nothing more when it is asked again.
+"""
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from broker.catalog.core import Catalog, Message
+from broker.catalog.requests import exchange, export, listing, queue, user, vhost
+
+VERBS: Final[dict[str, Callable[[Catalog, Message], Awaitable[Message]]]] = {
+    "exchange.declare": exchange.declare,
+    "exchange.delete": exchange.delete,
+    "exchange.bind": exchange.bind_exchange,
+    "exchange.unbind": exchange.unbind_exchange,
+    "queue.declare": queue.declare,
+    "queue.delete": queue.delete,
+    "queue.bind": queue.bind_queue,
+    "queue.unbind": queue.unbind_queue,
+    "queue.unused": queue.unused,
+    "connection.closed": queue.connection_closed,
+    "vhost.add": vhost.add,
+    "vhost.delete": vhost.delete,
+    "user.add": user.add,
+    "user.delete": user.delete,
+    "user.change_password": user.change_password,
+    "user.set_tags": user.set_tags,
+    "permissions.set": user.set_permissions,
+    "permissions.clear": user.clear_permissions,
+    "list": listing.list_objects,
+    "export": export.export,
+}
