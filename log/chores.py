@@ -6,7 +6,7 @@ ends the process like one of a commit does.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from log.disk import Disk
@@ -35,9 +35,10 @@ class SealSegment:
         if self.segment.durable:
             self.segment.synchronise_data()
         self.segment.write_seal(self.now_ms)
+        self.segment.trim()
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        self.segment.sealing = False
 
 
 class RemoveFiles:
@@ -58,7 +59,7 @@ class RemoveFiles:
 class PrepareSegment:
     """Makes the next durable segment, so that the loop finds it ready."""
 
-    def __init__(self, store: Store, parameters: dict) -> None:
+    def __init__(self, store: Store, parameters: dict[str, Any]) -> None:
         self.store = store
         self.parameters = parameters
         self.segment: Segment | None = None

@@ -1,13 +1,22 @@
 """One segment in memory: its three mapped files; see log/segment.pyx."""
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from log.formats cimport INDEX_COPIED, NO_TTL, RECORD_COPIED, IndexEntry, RecordQueue, StoredRecord
 
 cdef enum:
     SEGMENT_ACTIVE = 0          # takes records
     SEGMENT_COMPLETE = 1        # takes no more; sealed by housekeeping
-    SEGMENT_FORWARDING = 2      # its messages were copied elsewhere; only the table of targets is used
+    SEGMENT_FORWARDING = 2      # its files are gone; entries find their messages by the table of targets
     SEGMENT_GONE = 3            # nothing refers to it
+
+# Targets of entries that need none: acknowledged, or found damaged when they were to be copied.
+cdef extern from *:
+    """
+    #define WARREN_FORWARD_ACKNOWLEDGED 0xFFFFFFFFFFFFFFFFULL
+    #define WARREN_FORWARD_DAMAGED 0xFFFFFFFFFFFFFFFEULL
+    """
+    const uint64_t FORWARD_ACKNOWLEDGED "WARREN_FORWARD_ACKNOWLEDGED"
+    const uint64_t FORWARD_DAMAGED "WARREN_FORWARD_DAMAGED"
 
 
 cdef class Segment:
@@ -28,10 +37,19 @@ cdef class Segment:
     cdef readonly uint64_t data_capacity_bytes      # mapped
     cdef readonly uint64_t data_allocated_bytes     # safe to write
     cdef readonly uint64_t data_used_bytes          # end of the last record
+    cdef readonly uint64_t data_ready_bytes         # safe and cheap to write
     cdef readonly uint32_t slots_capacity
     cdef readonly uint32_t slots_allocated
+    cdef readonly uint32_t slots_ready
     cdef readonly uint32_t slots_used
     cdef readonly uint32_t live                     # entries that are not acknowledged
+    cdef public uint64_t memory_bytes               # what the store counts for it on the memory file system
+    cdef public bint sealing                        # a chore has it: the mappings must stay
+    # Where compaction has copied entries to: sorted slots, and for each place << 32 | slot, or a FORWARD_ constant.
+    cdef uint32_t *forward_slots
+    cdef uint64_t *forward_targets
+    cdef uint32_t forward_count
+    cdef uint32_t forward_capacity
     cdef size_t data_mapped_bytes
     cdef size_t index_mapped_bytes
     cdef size_t acks_mapped_bytes
@@ -47,9 +65,11 @@ cdef class Segment:
 
     cdef bint fits(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil
     cdef bint could_hold(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil
-    cdef int reserve(self, uint64_t record_bytes, uint32_t queue_count) except -1
+    cdef int reserve(self, uint64_t record_bytes, uint32_t queue_count, uint64_t populate_bytes) except -1
+    cdef int forward_prepare(self) except -1
+    cdef int64_t forward_find(self, uint32_t slot) noexcept nogil
     cdef bint valid(self, uint64_t position) noexcept nogil
-    cdef populate(self, uint64_t start, uint64_t end)
+    cdef void release(self) noexcept
 
 
 cdef uint32_t record_checksum(uint32_t salt, uint64_t position, const StoredRecord *record) noexcept nogil

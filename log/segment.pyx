@@ -10,8 +10,8 @@ import os
 import numpy as np
 
 from libc.errno cimport errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from log.checksum cimport crc32c
@@ -46,6 +46,8 @@ cdef extern from *:
 cdef enum:
     DATA_CHUNK_BYTES = 4 << 20
     SLOTS_CHUNK = 1 << 15               # 1 MiB of index and 32 KiB of ack map
+    TRIMMED_BYTES_MIN = 64 << 10
+    SLOTS_POPULATED = 1 << 11
 
 cdef uint64_t PAGE_BYTES = 4096
 cdef bytes MAGIC_DATA = _MAGIC_DATA
@@ -87,6 +89,14 @@ def segment_path(directory: str, number: int, kind: str) -> str:
     return f"{directory}/{number:08x}.{kind}"
 
 
+cdef void populate(uint8_t *mapping, uint64_t start, uint64_t end) noexcept:
+    """Maps pages for writing; a hint, older kernels refuse it."""
+    start = start // PAGE_BYTES * PAGE_BYTES
+    if end > start:
+        with nogil:
+            madvise(mapping + start, end - start, MADV_POPULATE_WRITE)
+
+
 cdef void *mapped(int descriptor, size_t length, bint writable) except NULL:
     cdef void *address = mmap(NULL, length, PROT_READ | (PROT_WRITE if writable else 0), MAP_SHARED, descriptor, 0)
     if address == MAP_FAILED:
@@ -124,19 +134,26 @@ cdef class Segment:
         self.salt = salt
 
     def __dealloc__(self):
+        self.release()
+        free(self.forward_slots)
+        free(self.forward_targets)
+
+    cdef void release(self) noexcept:
+        """Gives the mappings and descriptors back; no thread may be using them."""
         if self.data != NULL:
             munmap(self.data, self.data_mapped_bytes)
         if self.index != NULL:
             munmap(self.index, self.index_mapped_bytes)
         if self.acks != NULL:
             munmap(self.acks, self.acks_mapped_bytes)
-        # Files are closed only here: another thread may be synchronising them as long as it holds the segment.
+        self.data = self.index = self.acks = NULL
         if self.data_descriptor >= 0:
             close(self.data_descriptor)
         if self.index_descriptor >= 0:
             close(self.index_descriptor)
         if self.acks_descriptor >= 0:
             close(self.acks_descriptor)
+        self.data_descriptor = self.index_descriptor = self.acks_descriptor = -1
 
     def paths(self) -> tuple:
         """Data, index, acks: also the order in which they are removed, so that no data is left without its acks."""
@@ -146,6 +163,11 @@ cdef class Segment:
     def allocated_bytes(self) -> int:
         """What the files take on their file system."""
         return self.data_allocated_bytes + 2 * HEADER_BYTES + self.slots_allocated * (sizeof(IndexEntry) + 1)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What is in its files, without what is only allocated."""
+        return 0 if self.data == NULL else self.data_used_bytes + self.slots_used * (sizeof(IndexEntry) + 1)
 
     # -- a segment that takes records
 
@@ -177,7 +199,6 @@ cdef class Segment:
             for path in created:
                 disk.remove(path)
             raise
-        self.populate(0, self.data_allocated_bytes)
         self.data_used_bytes = HEADER_BYTES
         self.write_headers(now_ms)
         return self
@@ -209,18 +230,30 @@ cdef class Segment:
         """Whether the record would fit if the segment were empty."""
         return HEADER_BYTES + record_bytes <= self.data_capacity_bytes and queue_count <= self.slots_capacity
 
-    cdef int reserve(self, uint64_t record_bytes, uint32_t queue_count) except -1:
-        """Room on the disk for a record that fits. OSError with nothing changed that matters."""
-        if (
-            self.data_used_bytes + record_bytes > self.data_allocated_bytes
-            or self.slots_used + queue_count > self.slots_allocated
-        ):
-            before = self.data_allocated_bytes
+    cdef int reserve(self, uint64_t record_bytes, uint32_t queue_count, uint64_t populate_bytes) except -1:
+        """Room on the disk for a record that fits. OSError with nothing changed that matters.
+
+        Pages are mapped some way ahead in one call, as one fault per page costs three times as much.
+        How far is the caller's guess of what will be appended before the next sync: a page that
+        is mapped early is synced twice.
+        """
+        cdef uint64_t data_end = self.data_used_bytes + record_bytes
+        cdef uint32_t slots_end = self.slots_used + queue_count
+        if data_end > self.data_allocated_bytes or slots_end > self.slots_allocated:
             self.grow(
-                min(self.data_capacity_bytes, rounded(self.data_used_bytes + record_bytes, DATA_CHUNK_BYTES)),
-                <uint32_t> min(<uint64_t> self.slots_capacity, rounded(self.slots_used + queue_count, SLOTS_CHUNK)),
+                max(self.data_allocated_bytes, min(self.data_capacity_bytes, rounded(data_end, DATA_CHUNK_BYTES))),
+                max(self.slots_allocated, <uint32_t> min(<uint64_t> self.slots_capacity, rounded(slots_end, SLOTS_CHUNK))),
             )
-            self.populate(before, self.data_allocated_bytes)
+        if data_end > self.data_ready_bytes:
+            start = self.data_ready_bytes
+            self.data_ready_bytes = min(self.data_allocated_bytes, rounded(data_end + populate_bytes, PAGE_BYTES))
+            populate(self.data, start, self.data_ready_bytes)
+        if slots_end > self.slots_ready:
+            start = self.slots_ready
+            self.slots_ready = min(self.slots_allocated, slots_end + <uint32_t> SLOTS_POPULATED)
+            populate(self.index, HEADER_BYTES + start * sizeof(IndexEntry),
+                     HEADER_BYTES + self.slots_ready * sizeof(IndexEntry))
+            populate(self.acks, HEADER_BYTES + start, HEADER_BYTES + self.slots_ready)
         return 0
 
     def grow(self, uint64_t data_allocated_bytes, uint32_t slots_allocated):
@@ -239,11 +272,34 @@ cdef class Segment:
                 self.acks_descriptor, first + self.slots_allocated, HEADER_BYTES - first + added)
             self.slots_allocated = slots_allocated
 
-    cdef populate(self, uint64_t start, uint64_t end):
-        """Maps memory pages in one call instead of one fault each; only a hint. On a disk it would dirty them all."""
-        if self.in_memory and end > start:
-            with nogil:
-                madvise(self.data + start, end - start, MADV_POPULATE_WRITE)
+    # -- forwarding
+
+    cdef int forward_prepare(self) except -1:
+        """Room in the table for everything that is live."""
+        if self.forward_slots == NULL:
+            self.forward_slots = <uint32_t *> malloc(self.live * sizeof(uint32_t))
+            self.forward_targets = <uint64_t *> malloc(self.live * sizeof(uint64_t))
+            if self.forward_slots == NULL or self.forward_targets == NULL:
+                free(self.forward_slots)
+                free(self.forward_targets)
+                self.forward_slots = NULL
+                self.forward_targets = NULL
+                raise MemoryError()
+            self.forward_capacity = self.live
+        return 0
+
+    cdef int64_t forward_find(self, uint32_t slot) noexcept nogil:
+        """Where the slot is in the table, -1 where it is not."""
+        cdef int64_t low = 0, high = <int64_t> self.forward_count - 1, middle
+        while low <= high:
+            middle = (low + high) // 2
+            if self.forward_slots[middle] < slot:
+                low = middle + 1
+            elif self.forward_slots[middle] > slot:
+                high = middle - 1
+            else:
+                return middle
+        return -1
 
     # -- a segment of an earlier process
 
@@ -442,6 +498,12 @@ cdef class Segment:
         memcpy(stored, &seal, sizeof(Seal))
         if self.durable:
             self.disk.synchronise(self.index_descriptor)
+
+    def trim(self):
+        """Gives back what was allocated and is not used. Nothing is written behind the end of a complete segment."""
+        if self.data_allocated_bytes - self.data_used_bytes >= TRIMMED_BYTES_MIN:
+            self.disk.truncate(self.data_descriptor, self.data_used_bytes)
+            self.disk.truncate(self.index_descriptor, HEADER_BYTES + <uint64_t> self.slots_used * sizeof(IndexEntry))
 
     def synchronise_data(self):
         """In the sync thread: all records so far to the disk."""

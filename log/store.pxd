@@ -1,6 +1,7 @@
 """What the queue engine uses of the log, in C. See log/store.pyx."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from log.formats cimport StoredRecord
 from log.segment cimport Segment
 
 
@@ -63,8 +64,11 @@ cdef class Store:
     cdef Segment prepared                           # the next durable segment
     cdef bint preparing
     cdef list spare                                 # transient segments in memory, to be used again
+    cdef list copied                                # (position, segment): old files that go when the copies are durable
     cdef list dirty                                 # segments with records that no ticket covers
     cdef object chores
+    cdef uint64_t ticket_position                   # appended_position at the last ticket
+    cdef uint64_t spare_bytes_max
     cdef uint64_t next_number
     cdef uint32_t next_salt
     cdef dict highest_numbers
@@ -73,10 +77,23 @@ cdef class Store:
     cdef readonly uint64_t live_entries
     cdef readonly uint64_t damaged_records
     cdef readonly uint64_t compactions
+    cdef public uint64_t compacted_bytes_min
+    cdef Segment compacting                         # under way, and how far
+    cdef uint32_t compacting_slot
+    cdef bint compaction_refused
     cdef readonly uint64_t removed_segments
 
+    cdef int append_record(self, bint durable, const Message *message, const uint32_t *queue_ids,
+                           const uint64_t *numbers, uint32_t queue_count, Entry *entries, uint8_t flags) except -1
+    cdef int acked_forwarded(self, Segment segment, uint32_t slot) except -1
+    cdef int forward(self, Segment segment) except -1
+    cdef int remove_files(self, Segment segment) except -1
+    cdef uint64_t populate_bytes(self, Segment segment)
     cdef Segment rotate(self, bint durable, uint64_t record_bytes, uint32_t queue_count)
     cdef Segment replace_tail(self, bint durable, Segment segment)
     cdef Segment grow_tail(self, Segment segment, uint64_t record_bytes, uint32_t queue_count)
     cdef int emptied(self, Segment segment) except -1
     cdef int damaged(self, Segment segment, uint32_t slot) except -1
+
+
+cdef void describe(const StoredRecord *record, Message *message) noexcept nogil

@@ -12,20 +12,24 @@ import logging
 import os
 from collections import deque
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+import numpy as np
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from log.formats cimport (
     ACKNOWLEDGED, DELIVERY_COUNT_MAX, HEADER_BYTES, RECORD_BYTES_MAX, RECORD_MESSAGE, RECORD_PERSISTENT,
     IndexEntry, RecordQueue, StoredRecord,
 )
 from log.segment cimport (
-    SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_GONE, Segment, fill_entry, plausible_record, record_checksum,
+    FORWARD_ACKNOWLEDGED, FORWARD_DAMAGED, SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_FORWARDING, SEGMENT_GONE, Segment,
+    fill_entry, plausible_record, record_checksum,
 )
 
 from log.chores import PrepareSegment, RemoveFiles, SealSegment
 from log.commit import CommitTicket
 from log.disk import Disk
+from log.formats import ENTRY_DTYPE
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +41,27 @@ ENTRY_DATA_BYTES_MIN = 64
 MEMORY_FREE_BYTES_MIN = 256 << 20
 
 cdef enum:
-    SPARE_SEGMENTS_MAX = 2
+    SPARE_SEGMENTS_MAX = 1
     # A transient tail that holds nothing starts over once it is this long: its pages stay in the caches.
     REWIND_BYTES = 1 << 20
+    POPULATED_BYTES_MIN = 64 << 10
+    POPULATED_BYTES_MAX = 1 << 20
+
+
+cdef void describe(const StoredRecord *record, Message *message) noexcept nogil:
+    """The message that a record holds."""
+    message.content = (<const uint8_t *> (record + 1)) + <size_t> record.queue_count * sizeof(RecordQueue)
+    message.properties_bytes = record.properties_bytes
+    message.body_bytes = record.body_bytes
+    message.exchange_bytes = record.exchange_bytes
+    message.routing_key_bytes = record.routing_key_bytes
+    message.content_bytes = (
+        <size_t> record.exchange_bytes + record.routing_key_bytes + record.properties_bytes + record.body_bytes
+    )
+    message.priority = record.priority
+    message.persistent = record.flags & RECORD_PERSISTENT
+    message.ttl_ms = record.ttl_ms
+    message.received_at_ms = record.received_at_ms
 
 
 cdef class Store:
@@ -59,6 +81,9 @@ cdef class Store:
         self.free_places = []
         self.spare = []
         self.dirty = []
+        self.copied = []
+        self.compacted_bytes_min = compaction.COMPACTED_BYTES_MIN
+        self.spare_bytes_max = segment_bytes + 2 * HEADER_BYTES
         self.chores = deque()
         self.next_number = 1
         self.next_salt = int.from_bytes(os.urandom(4), "little")
@@ -70,6 +95,11 @@ cdef class Store:
 
     cdef int append(self, bint durable, const Message *message, const uint32_t *queue_ids,
                     const uint64_t *numbers, uint32_t queue_count, Entry *entries) except -1:
+        return self.append_record(
+            durable, message, queue_ids, numbers, queue_count, entries, RECORD_PERSISTENT if message.persistent else 0)
+
+    cdef int append_record(self, bint durable, const Message *message, const uint32_t *queue_ids,
+                           const uint64_t *numbers, uint32_t queue_count, Entry *entries, uint8_t flags) except -1:
         cdef Segment segment = self.durable_tail if durable else self.transient_tail
         cdef uint64_t record_bytes = (
             sizeof(StoredRecord) + <uint64_t> queue_count * sizeof(RecordQueue) + message.content_bytes + 7
@@ -84,8 +114,8 @@ cdef class Store:
         if segment is None or not segment.fits(record_bytes, queue_count):
             segment = self.rotate(durable, record_bytes, queue_count)
         if (
-            segment.data_used_bytes + record_bytes > segment.data_allocated_bytes
-            or segment.slots_used + queue_count > segment.slots_allocated
+            segment.data_used_bytes + record_bytes > segment.data_ready_bytes
+            or segment.slots_used + queue_count > segment.slots_ready
         ):
             segment = self.grow_tail(segment, record_bytes, queue_count)
 
@@ -94,7 +124,7 @@ cdef class Store:
         record = <StoredRecord *> (segment.data + position)
         record.record_bytes = <uint32_t> record_bytes
         record.kind = RECORD_MESSAGE
-        record.flags = RECORD_PERSISTENT if message.persistent else 0
+        record.flags = flags
         record.reserved = 0
         record.first_slot = slot
         record.received_at_ms = message.received_at_ms
@@ -139,8 +169,20 @@ cdef class Store:
     cdef int read(self, const Entry *entry, Message *message) except -1:
         cdef Segment segment = <Segment> self.segments[entry.segment]
         cdef uint64_t position = <uint64_t> entry.position8 * 8
+        cdef uint64_t target
+        cdef int64_t row
         cdef uint32_t slot = entry.slot
-        cdef const StoredRecord *record = <const StoredRecord *> (segment.data + position)
+        cdef const StoredRecord *record
+        while segment.state == SEGMENT_FORWARDING:
+            row = segment.forward_find(slot)
+            target = segment.forward_targets[row] if row >= 0 else FORWARD_ACKNOWLEDGED
+            if target >= FORWARD_DAMAGED:
+                return 0
+            segment = <Segment> self.segments[target >> 32]
+            slot = <uint32_t> target
+            if segment.state != SEGMENT_FORWARDING:
+                position = <uint64_t> segment.entry(slot).position8 * 8
+        record = <const StoredRecord *> (segment.data + position)
         if (
             plausible_record(segment.data, position, segment.data_used_bytes) == 0
             or slot - record.first_slot >= record.queue_count
@@ -148,31 +190,38 @@ cdef class Store:
         ):
             self.damaged(segment, slot)
             return 0
-        message.content = (<const uint8_t *> (record + 1)) + <size_t> record.queue_count * sizeof(RecordQueue)
-        message.properties_bytes = record.properties_bytes
-        message.body_bytes = record.body_bytes
-        message.exchange_bytes = record.exchange_bytes
-        message.routing_key_bytes = record.routing_key_bytes
-        message.content_bytes = (
-            <size_t> record.exchange_bytes + record.routing_key_bytes + record.properties_bytes + record.body_bytes
-        )
-        message.priority = record.priority
-        message.persistent = record.flags & RECORD_PERSISTENT
-        message.ttl_ms = record.ttl_ms
-        message.received_at_ms = record.received_at_ms
+        describe(record, message)
         return 1
 
     cdef void delivered(self, const Entry *entry, uint8_t delivery_count) noexcept:
         cdef Segment segment = <Segment> self.segments[entry.segment]
-        cdef uint8_t *ack = segment.ack_byte(entry.slot)
+        cdef uint8_t *ack
         cdef uint8_t count = DELIVERY_COUNT_MAX if delivery_count > DELIVERY_COUNT_MAX else delivery_count
-        # A byte only ever grows.
-        if ack[0] < count:
-            ack[0] = count
+        cdef uint32_t slot = entry.slot
+        cdef uint64_t target
+        cdef int64_t row
+        while True:
+            if segment.acks != NULL:
+                ack = segment.ack_byte(slot)
+                # A byte only ever grows.
+                if ack[0] < count:
+                    ack[0] = count
+            if segment.forward_count == 0:
+                return
+            row = segment.forward_find(slot)
+            target = segment.forward_targets[row] if row >= 0 else FORWARD_ACKNOWLEDGED
+            if target >= FORWARD_DAMAGED:
+                return
+            segment = <Segment> self.segments[target >> 32]
+            slot = <uint32_t> target
 
     cdef int acked(self, const Entry *entry) except -1:
         cdef Segment segment = <Segment> self.segments[entry.segment]
-        cdef uint8_t *ack = segment.ack_byte(entry.slot)
+        cdef uint8_t *ack
+        if segment.forward_count:
+            self.live_entries -= self.acked_forwarded(segment, entry.slot)
+            return 0
+        ack = segment.ack_byte(entry.slot)
         if ack[0] == ACKNOWLEDGED:
             return 0
         ack[0] = ACKNOWLEDGED
@@ -181,6 +230,39 @@ cdef class Store:
         if segment.live == 0:
             self.emptied(segment)
         return 0
+
+    cdef int acked_forwarded(self, Segment segment, uint32_t slot) except -1:
+        """Marks the entry here and wherever it was copied to; 1 where it was live, else 0."""
+        cdef int64_t row = segment.forward_find(slot)
+        cdef uint64_t target
+        if row >= 0:
+            target = segment.forward_targets[row]
+            if target == FORWARD_ACKNOWLEDGED:
+                return 0
+            segment.forward_targets[row] = FORWARD_ACKNOWLEDGED
+            if target != FORWARD_DAMAGED:
+                self.acked_forwarded(<Segment> self.segments[target >> 32], <uint32_t> target)
+        if segment.acks != NULL:
+            if segment.ack_byte(slot)[0] == ACKNOWLEDGED:
+                return 0
+            segment.ack_byte(slot)[0] = ACKNOWLEDGED
+        elif row < 0:
+            return 0
+        segment.live -= 1
+        if segment.live == 0:
+            self.emptied(segment)
+        return 1
+
+    def forget(self, entries) -> None:
+        """Acknowledges entries (ENTRY_DTYPE): of queues that are no more, or purged."""
+        cdef const uint8_t[::1] raw
+        cdef Py_ssize_t i
+        if len(entries):
+            if entries.dtype != ENTRY_DTYPE:
+                raise TypeError(f"entries are {ENTRY_DTYPE}, not {entries.dtype}")
+            raw = np.ascontiguousarray(entries).view(np.uint8)
+            for i in range(len(entries)):
+                self.acked((<const Entry *> &raw[0]) + i)
 
     # -- per segment
 
@@ -211,17 +293,24 @@ cdef class Store:
             old.complete()
             if old.live == 0:
                 self.emptied(old)
-            else:
-                self.chores.append(SealSegment(old, self.clock_ms()))
+            elif not old.in_memory:
+                self.seal_later(old)
             if durable and self.prepared is None and not self.preparing:
                 self.preparing = True
                 self.chores.append(PrepareSegment(self, self.segment_parameters(True)))
         return segment
 
+    cdef uint64_t populate_bytes(self, Segment segment):
+        """How far ahead pages are mapped: as much as came since the last commit began."""
+        if not segment.durable:
+            return POPULATED_BYTES_MAX
+        return max(<uint64_t> POPULATED_BYTES_MIN,
+                   min(<uint64_t> POPULATED_BYTES_MAX, self.appended_position - self.ticket_position))
+
     cdef Segment grow_tail(self, Segment segment, uint64_t record_bytes, uint32_t queue_count):
         """Room on the disk for a record that fits into the tail; OSError where there is none."""
         try:
-            segment.reserve(record_bytes, queue_count)
+            segment.reserve(record_bytes, queue_count, self.populate_bytes(segment))
             return segment
         except OSError as error:
             if not segment.in_memory or error.errno != errno.ENOSPC:
@@ -256,6 +345,7 @@ cdef class Store:
                     if error.errno != errno.ENOSPC:
                         raise
                 else:
+                    segment.memory_bytes = needed
                     self.memory_bytes += needed
                     return segment
             if not self.memory_refused:
@@ -281,20 +371,21 @@ cdef class Store:
                 self.next_salt += 1
                 segment.recycle(self.next_salt, self.clock_ms())
             return 0
-        if segment.state != SEGMENT_COMPLETE:
-            return 0
+        if segment.state == SEGMENT_COMPLETE:
+            if segment.in_memory and not segment.verify and segment.forward_slots == NULL and not segment.sealing \
+                    and len(self.spare) < SPARE_SEGMENTS_MAX and segment.data_capacity_bytes <= self.spare_bytes_max:
+                self.spare.append(segment)
+            else:
+                self.remove_files(segment)
         self.segments[segment.place] = None
         self.free_places.append(segment.place)
         segment.state = SEGMENT_GONE
-        self.removed_segments += 1
-        if (
-            segment.in_memory and not segment.verify and len(self.spare) < SPARE_SEGMENTS_MAX
-            and segment.data_capacity_bytes <= self.segment_bytes + HEADER_BYTES
-        ):
-            self.spare.append(segment)
-            return 0
+        return 0
+
+    cdef int remove_files(self, Segment segment) except -1:
         if segment.in_memory:
-            self.memory_bytes -= 2 * max(self.segment_bytes, segment.data_capacity_bytes - HEADER_BYTES)
+            self.memory_bytes -= segment.memory_bytes
+        self.removed_segments += 1
         self.chores.append(RemoveFiles(self.disk, segment.paths()))
         return 0
 
@@ -309,6 +400,7 @@ cdef class Store:
         """What a commit of everything appended so far has to synchronise; None where nothing is left to do."""
         if not self.dirty:
             return None
+        self.ticket_position = self.appended_position
         segments, self.dirty = self.dirty, []
         for segment in segments:
             (<Segment> segment).dirty = False
@@ -316,7 +408,51 @@ cdef class Store:
 
     def committed(self, uint64_t position) -> None:
         """All up to this position is on the disk."""
+        cdef Segment segment
         self.durable_position = max(self.durable_position, position)
+        # What compaction has copied is safe now: the old files can go.
+        waiting, self.copied = self.copied, []
+        for copied_position, segment in waiting:
+            if segment.state != SEGMENT_COMPLETE:
+                continue
+            if copied_position > self.durable_position or segment.sealing:
+                self.copied.append((copied_position, segment))
+            else:
+                self.forward(segment)
+
+    cdef int forward(self, Segment segment) except -1:
+        """From now on only the table of targets of this segment is used; its files go.
+
+        Tables of older segments that point to it are redirected, so that a message
+        that outlives many compactions is still one step away.
+        """
+        cdef Segment older
+        cdef uint32_t row
+        cdef int64_t own
+        cdef uint64_t target
+        self.remove_files(segment)
+        segment.state = SEGMENT_FORWARDING
+        segment.release()
+        for other in list(self.segments):
+            if other is None or other is segment:
+                continue
+            older = <Segment> other
+            for row in range(older.forward_count):
+                target = older.forward_targets[row]
+                if target >= FORWARD_DAMAGED or target >> 32 != segment.place:
+                    continue
+                own = segment.forward_find(<uint32_t> target)
+                older.forward_targets[row] = segment.forward_targets[own] if own >= 0 else FORWARD_DAMAGED
+                if own >= 0:
+                    segment.forward_targets[own] = FORWARD_ACKNOWLEDGED
+                segment.live -= 1
+        if segment.live == 0:
+            self.emptied(segment)
+        return 0
+
+    def compact(self, uint64_t budget_bytes) -> bool:
+        """Copies up to `budget_bytes` of live messages out of sparse segments; True where more is to be done."""
+        return compaction.step(self, budget_bytes)
 
     def take_chores(self) -> list:
         """What may be done on the side, in order; each is run once, in any one thread, then `finish`ed in the loop."""
@@ -332,3 +468,88 @@ cdef class Store:
     def highest_number(self, uint32_t queue_id) -> int:
         """The highest entry number found for the queue by recovery, acknowledged ones included; 0 if there is none."""
         return self.highest_numbers.get(queue_id, 0)
+
+    @property
+    def has_chores(self) -> bool:
+        return len(self.chores) > 0
+
+    def recover(self) -> dict:
+        """Everything that an earlier process left: {queue_id: entries (ENTRY_DTYPE), by ascending number}.
+
+        UnknownFormat, with nothing changed, where a newer broker has written. Called once, before anything else.
+        """
+        return recovery.recover(self)
+
+    def adopt(self, Segment segment, dict highest_numbers) -> None:
+        """Takes a segment that recovery has opened."""
+        self.add(segment)
+        self.live_entries += segment.live
+        self.next_number = max(self.next_number, segment.number + 1)
+        for queue_id, number in highest_numbers.items():
+            if number > self.highest_numbers.get(queue_id, 0):
+                self.highest_numbers[queue_id] = number
+        if segment.in_memory:
+            segment.memory_bytes = segment.allocated_bytes
+            self.memory_bytes += segment.memory_bytes
+
+    def seal_later(self, Segment segment) -> None:
+        segment.sealing = True
+        self.chores.append(SealSegment(segment, self.clock_ms()))
+
+    def drop_if_empty(self, Segment segment) -> None:
+        """After recovery: a segment without anything live goes."""
+        if segment.live == 0:
+            self.emptied(segment)
+
+    def now_ms(self) -> int:
+        return self.clock_ms()
+
+    def count_damage(self, records: int) -> None:
+        """Recovery met records that it could not read."""
+        self.damaged_records += records
+
+    def statistics(self) -> dict:
+        """Figures for metrics and `warren status`."""
+        cdef Segment segment
+        segments = [segment for segment in self.segments if segment is not None]
+        return {
+            "segments": sum(1 for segment in segments if segment.state != SEGMENT_FORWARDING),
+            "durable_bytes": sum(segment.stored_bytes for segment in segments if segment.durable),
+            "transient_bytes": sum(segment.stored_bytes for segment in segments if not segment.durable),
+            "memory_bytes": self.memory_bytes,
+            "live_entries": self.live_entries,
+            "damaged_records": self.damaged_records,
+            "compactions": self.compactions,
+            "removed_segments": self.removed_segments,
+            "appended_position": self.appended_position,
+            "durable_position": self.durable_position,
+        }
+
+    def close(self) -> None:
+        """Everything to the disk and sealed, so that the next start has nothing to scan. No thread may be at work."""
+        cdef Segment segment
+        for segment in (self.durable_tail, self.transient_tail):
+            if segment is not None and segment.state == SEGMENT_ACTIVE:
+                segment.complete()
+                if segment.live == 0:
+                    self.emptied(segment)
+                elif not segment.in_memory:
+                    self.seal_later(segment)
+        self.durable_tail = self.transient_tail = None
+        ticket = self.sync_target()
+        if ticket is not None:
+            ticket.synchronise()
+            self.committed(ticket.position)
+        chores = self.take_chores()
+        for chore in chores:
+            if not isinstance(chore, PrepareSegment):
+                chore.run()
+                chore.finish()
+        for segment in [*self.spare, self.prepared]:
+            if segment is not None:
+                RemoveFiles(self.disk, segment.paths()).run()
+        self.spare = []
+        self.prepared = None
+
+
+from log import compaction, recovery  # noqa: E402  (both work on a Store)

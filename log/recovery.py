@@ -1,0 +1,301 @@
+"""Recovery: from the files that an earlier process left to the entries of every queue.
+
+Reads all headers first and raises UnknownFormat before anything is changed. Sealed
+segments are read from their index, others are scanned and get a new one. A torn tail
+is cut off, damage costs the records that it hit, both are logged. Copies that a
+compaction left behind are merged; an entry that is acknowledged in one copy is.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from log.checksum import checksum
+from log.disk import Disk
+from log.formats import (
+    ACKNOWLEDGED,
+    DELIVERY_COUNT_MAX,
+    ENTRY_DTYPE,
+    ENTRY_REDELIVERED,
+    FORMAT_VERSION,
+    HEADER_BYTES,
+    HEADER_COPY_OFFSET,
+    HEADER_DTYPE,
+    HEADER_USED_BYTES,
+    INDEX_COPIED,
+    MAGIC_ACKS,
+    MAGIC_DATA,
+    MAGIC_INDEX,
+    UnknownFormat,
+)
+from log.segment import Segment, segment_path
+
+if TYPE_CHECKING:
+    from log.store import Store
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = re.compile(r"([0-9a-f]{8,16})\.(data|index|acks)")
+MAGIC_OF_KIND = {"data": MAGIC_DATA, "index": MAGIC_INDEX, "acks": MAGIC_ACKS}
+# A file that claims to be of the log and cannot be read is kept under this name for a person to look at.
+SET_ASIDE_SUFFIX = ".damaged"
+# Queue ids within this range are counted in an array of that size, others through a sort.
+DENSE_IDS_MAX = 1 << 22
+# What an entry of a missing ack map counts as: it may have been delivered.
+DELIVERED_ONCE = 1
+
+Entries = NDArray[np.void]
+
+
+class Header(NamedTuple):
+    """The header of a file that proved itself by its checksum."""
+
+    segment_number: int
+    salt: int
+
+
+class SegmentFiles(NamedTuple):
+    """What a directory holds of one segment."""
+
+    directory: str
+    number: int
+    headers: dict[str, Header | None]       # by kind; None: unreadable. A kind that is missing has no file.
+
+
+def read_header(path: str, kind: str) -> Header | None:
+    """The header of a file, None where neither copy is whole. UnknownFormat where it is of a newer version."""
+    with open(path, "rb") as file:
+        page = file.read(HEADER_BYTES)
+    for offset in (0, HEADER_COPY_OFFSET):
+        raw = page[offset:offset + HEADER_USED_BYTES]
+        if len(raw) < HEADER_USED_BYTES:
+            continue
+        header = np.frombuffer(raw, HEADER_DTYPE)[0]
+        if raw[:8] != MAGIC_OF_KIND[kind] or checksum(raw[16:], checksum(raw[:12])) != int(header["header_crc32c"]):
+            continue
+        if int(header["version"]) != FORMAT_VERSION:
+            raise UnknownFormat(path, int(header["version"]))
+        return Header(int(header["segment_number"]), int(header["salt"]))
+    return None
+
+
+def inventory(directory: str) -> list[SegmentFiles]:
+    """The segments of a directory by number; raises UnknownFormat, changes nothing."""
+    found: dict[int, SegmentFiles] = {}
+    if not os.path.isdir(directory):
+        return []
+    for name in sorted(os.listdir(directory)):
+        match = FILE_NAME.fullmatch(name)
+        if match:
+            number, kind = int(match[1], 16), match[2]
+            files = found.setdefault(number, SegmentFiles(directory, number, {}))
+            files.headers[kind] = read_header(os.path.join(directory, name), kind)
+    return [found[number] for number in sorted(found)]
+
+
+def check_formats(directories: Iterable[str]) -> None:
+    """Raises UnknownFormat where one of the directories was written by a newer broker. Changes nothing."""
+    for directory in directories:
+        inventory(directory)
+
+
+def discard(directory: str) -> None:
+    """Removes the segments of a directory: transient messages do not outlive the broker."""
+    if os.path.isdir(directory):
+        for path in Path(directory).iterdir():
+            if FILE_NAME.fullmatch(path.name):
+                path.unlink()
+
+
+def recover(store: Store) -> dict[int, Entries]:
+    """Opens all segments into the store and returns the live entries of every queue."""
+    sources = [
+        (inventory(store.durable_directory), True, False),
+        (inventory(store.transient_directory), False, True),
+        (inventory(store.spill_directory), False, False),
+    ]
+    segments: list[Segment] = []
+    for inventories, durable, in_memory in sources:
+        for files in inventories:
+            segment = open_segment(store, files, durable, in_memory)
+            if segment is not None:
+                segments.append(segment)
+    for segment in segments:
+        segment.count_live()
+        store.adopt(segment, highest_numbers(segment))
+    entries, queue_ids = merge(segments)
+    for segment in segments:
+        store.drop_if_empty(segment)
+    by_queue = split(entries, queue_ids)
+    # Removed files stay removed: their entry numbers may be given again.
+    if store.durable_directory:
+        store.disk.synchronise_directory(store.durable_directory)
+    return by_queue
+
+
+def open_segment(store: Store, files: SegmentFiles, durable: bool, in_memory: bool) -> Segment | None:
+    """A segment ready to be read, None where its files held nothing (they are gone then)."""
+    disk = store.disk
+    path = segment_path(files.directory, files.number, "data")
+    if "data" not in files.headers:
+        # Removed before the broker died, but for the rest of its files.
+        remove(disk, files)
+        return None
+    header = next((h for h in (files.headers.get(kind) for kind in ("data", "index", "acks"))
+                   if h is not None and h.segment_number == files.number), None)
+    size = os.path.getsize(path)
+    if header is None or size <= HEADER_BYTES:
+        if size > HEADER_BYTES and has_content(path):
+            logger.error("%s has no readable header and is set aside; its messages are lost", path)
+            disk.rename(path, path + SET_ASIDE_SUFFIX)
+            store.count_damage(1)
+        remove(disk, files)
+        return None
+    segment = Segment.open(
+        disk, files.directory, files.number, durable=durable, in_memory=in_memory, salt=header.salt)
+    acks = files.headers.get("acks")
+    if acks is not None and acks.salt != header.salt:
+        # Of another life of these files.
+        disk.remove(segment_path(files.directory, files.number, "acks"))
+    seal = segment.seal_of_index()
+    if seal is not None:
+        data_bytes, entry_count = seal
+        segment.attach(data_bytes, entry_count, DELIVERED_ONCE, store.now_ms())
+        if data_bytes > size:
+            logger.error("%s has lost its last %d bytes", path, data_bytes - size)
+        return segment
+    entries, data_bytes, damage, torn_bytes = segment.scan()
+    for position, lost_bytes, slots in damage:
+        logger.error("%s: %d bytes at %d are damaged; %d entries are lost", path, lost_bytes, position, slots)
+        store.count_damage(max(1, slots))
+    if torn_bytes:
+        logger.warning("%s: a torn tail of %d bytes is cut off", path, torn_bytes)
+    if len(entries) == 0:
+        remove(disk, files)
+        return None
+    segment.attach(data_bytes, len(entries), DELIVERED_ONCE, store.now_ms(), entries)
+    if not in_memory:
+        store.seal_later(segment)
+    return segment
+
+
+def remove(disk: Disk, files: SegmentFiles) -> None:
+    for kind in ("data", "index", "acks"):
+        if kind in files.headers:
+            disk.remove(segment_path(files.directory, files.number, kind))
+
+
+def has_content(path: str) -> bool:
+    """Whether anything but zeros is in a file."""
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            if block.count(0) != len(block):
+                return True
+    return False
+
+
+def highest_numbers(segment: Segment) -> dict[int, int]:
+    """The highest entry number of each queue in the segment, acknowledged or not."""
+    index = segment.index_array()
+    index = index[index["position8"] != 0]
+    if len(index) == 0:
+        return {}
+    ids, numbers = index["queue_id"], index["entry_number"]
+    lowest, highest = int(ids.min()), int(ids.max())
+    if lowest == highest:
+        return {lowest: int(numbers.max())}
+    if highest - lowest < DENSE_IDS_MAX:
+        table = np.zeros(highest - lowest + 1, np.uint64)
+        np.maximum.at(table, ids - np.uint32(lowest), numbers)
+        found = np.nonzero(table)[0]
+        return dict(zip((found + lowest).tolist(), table[found].tolist(), strict=True))
+    unique, inverse = np.unique(ids, return_inverse=True)
+    table = np.zeros(len(unique), np.uint64)
+    np.maximum.at(table, inverse, numbers)
+    return dict(zip(unique.tolist(), table.tolist(), strict=True))
+
+
+def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
+    """All live entries and their queue ids, in the order of the segments; each message of a queue once."""
+    parts: list[Entries] = []
+    ids: list[NDArray[np.uint32]] = []
+    copied = any(bool((segment.index_array()["flags"] & INDEX_COPIED).any()) for segment in segments)
+    for segment in segments:
+        index, acks = segment.index_array(), segment.acks_array()
+        # An entry that is acknowledged says nothing, unless another copy of it is not.
+        chosen = np.nonzero((acks != ACKNOWLEDGED) | copied & (index["position8"] != 0))[0]
+        index, acks = index[chosen], acks[chosen]
+        part = np.empty(len(chosen), ENTRY_DTYPE)
+        part["number"] = index["entry_number"]
+        part["segment"] = segment.place
+        part["slot"] = chosen
+        part["position8"] = index["position8"]
+        part["delivery_count"] = acks
+        part["priority"] = index["priority"]
+        parts.append(part)
+        ids.append(index["queue_id"])
+    entries: Entries = np.concatenate(parts) if parts else np.empty(0, ENTRY_DTYPE)
+    queue_ids = np.concatenate(ids) if ids else np.empty(0, np.uint32)
+    if copied:
+        entries, queue_ids = without_copies(segments, entries, queue_ids)
+    entries["flags"] = np.where(entries["delivery_count"] > 0, ENTRY_REDELIVERED, 0)
+    np.minimum(entries["delivery_count"], DELIVERY_COUNT_MAX, out=entries["delivery_count"])
+    return entries, queue_ids
+
+
+def without_copies(segments: list[Segment], entries: Entries,
+                   queue_ids: NDArray[np.uint32]) -> tuple[Entries, NDArray[np.uint32]]:
+    """Keeps the last copy of each entry with the highest count of any; the others are acknowledged."""
+    order = np.lexsort((entries["segment"], entries["number"], queue_ids))
+    entries, queue_ids = entries[order], queue_ids[order]
+    if len(entries) == 0:
+        return entries, queue_ids
+    same = (queue_ids[1:] == queue_ids[:-1]) & (entries["number"][1:] == entries["number"][:-1])
+    first = np.nonzero(np.concatenate(([True], ~same)))[0]
+    last = np.concatenate((~same, [True]))
+    counts = np.maximum.reduceat(entries["delivery_count"], first)
+    done = entries[~last]
+    kept = entries[last]
+    kept["delivery_count"] = counts
+    live = counts != ACKNOWLEDGED
+    done = np.concatenate((done, kept[~live]))
+    by_place = {segment.place: segment for segment in segments}
+    for place in np.unique(done["segment"]).tolist():
+        segment = by_place[place]
+        segment.acks_array()[done["slot"][done["segment"] == place]] = ACKNOWLEDGED
+    for segment in segments:
+        # The count of a copy that is kept holds for the next recovery, too.
+        rows = live & (kept["segment"] == segment.place)
+        acks = segment.acks_array()
+        acks[kept["slot"][rows]] = counts[rows]
+        segment.count_live()
+    return kept[live], queue_ids[last][live]
+
+
+def split(entries: Entries, queue_ids: NDArray[np.uint32]) -> dict[int, Any]:
+    """The entries of each queue, by ascending number."""
+    if len(entries) == 0:
+        return {}
+    lowest, highest = int(queue_ids.min()), int(queue_ids.max())
+    if lowest != highest:
+        # numpy sorts 16-bit keys by radix, several times faster than wider ones.
+        keys = queue_ids - np.uint32(lowest)
+        order = np.argsort(keys.astype(np.uint16) if highest - lowest < 1 << 16 else keys, kind="stable")
+        entries, queue_ids = entries[order], queue_ids[order]
+    starts = np.concatenate(([0], np.nonzero(queue_ids[1:] != queue_ids[:-1])[0] + 1))
+    ends = np.append(starts[1:], len(entries))
+    by_queue: dict[int, Any] = {}
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        part = entries[start:end]
+        numbers = part["number"]
+        if len(part) > 1 and not bool((numbers[1:] > numbers[:-1]).all()):
+            part = part[np.argsort(numbers, kind="stable")]
+        by_queue[int(queue_ids[start])] = part
+    return by_queue
