@@ -14,8 +14,6 @@ from amqp091.errors import AMQPError, ChannelErrorHard, LoginRefused, NotAllowed
 
 PROTOCOL_HEADERS_ACCEPTED: Final = (constants.PROTOCOL_HEADER, constants.PROTOCOL_HEADER_0_9_1_OLD)
 LOCALES: Final = b"en_US"
-HANDSHAKE_TIMEOUT_S: Final = 10.0
-"""From the first byte of TCP to connection.open."""
 SILENT_CLOSE_DELAY_S: Final = 3.0
 """A peer that misbehaves before it is trusted waits this long for its close, so that it cannot hammer."""
 CLOSE_OK_WAIT_S_MAX: Final = 30.0

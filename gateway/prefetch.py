@@ -16,14 +16,15 @@ class _ShardCredit:
 
     __slots__ = ("delivered_at_start", "granted", "returned", "wanted")
 
-    def __init__(self, delivered_at_start: int) -> None:
+    def __init__(self) -> None:
         self.granted = 0
         self.returned = 0
         self.wanted = 0
-        self.delivered_at_start = delivered_at_start    # deliveries of the time before credit counted
+        self.delivered_at_start: int | None = None      # None: the shard has not answered yet
 
     def unspent(self, delivered: int) -> int:
-        return max(0, self.granted - self.returned - (delivered - self.delivered_at_start))
+        start = delivered if self.delivered_at_start is None else self.delivered_at_start
+        return max(0, self.granted - self.returned - (delivered - start))
 
 
 class ChannelPrefetch:
@@ -45,24 +46,22 @@ class ChannelPrefetch:
         """Whether shards need credit for this channel at all."""
         return self.limit != NO_LIMIT or not self.flowing
 
-    def set_limit(self, count: int) -> None:
-        """basic.qos with global set; 0 takes the limit away."""
-        self.limit = count
-
-    def set_flowing(self, flowing: bool) -> None:
-        """channel.flow from the client."""
-        self.flowing = flowing
+    def starting(self, shard: int) -> None:
+        """The shard is being told that the channel is limited: from then on it has no credit."""
+        self._shards[shard] = _ShardCredit()
 
     def started(self, shard: int) -> None:
-        """The shard was told that the channel is limited: from here its credit is zero."""
-        self._shards[shard] = _ShardCredit(self._delivered_from(shard))
+        """It has answered: what it delivered before does not count."""
+        credit = self._shards.get(shard)
+        if credit is not None and credit.delivered_at_start is None:
+            credit.delivered_at_start = self._delivered_from(shard)
 
     def stopped(self) -> None:
         """The shards were told that the channel is unlimited."""
         self._shards.clear()
 
     def shard_down(self, shard: int) -> None:
-        """What it had is void; it is `started` again when it is back."""
+        """What it had is void; it is `starting` again when it is back."""
         self._shards.pop(shard, None)
 
     def wanted(self, shard: int, count: int) -> None:
@@ -82,7 +81,11 @@ class ChannelPrefetch:
         """(shard, count) to be granted now; they count as granted. Shared out evenly among those that want."""
         if not self.active or not self.flowing:
             return []
-        wanting = [(shard, credit) for shard, credit in self._shards.items() if credit.wanted > 0]
+        wanting = [
+            (shard, credit)
+            for shard, credit in self._shards.items()
+            if credit.wanted > 0 and credit.delivered_at_start is not None
+        ]
         if not wanting:
             return []
         free = self._free()

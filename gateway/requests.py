@@ -14,46 +14,51 @@ import orjson
 from amqp091.errors import NotFound, error_from_code
 
 SHARD_WAIT_S_MAX: Final = 60.0
-"""A shard is back within two seconds; what takes longer is not coming back by itself."""
+"""A shard is back within two seconds; one that takes longer than this is not coming back by itself."""
 REQUEST_ID_MAX: Final = 0xFFFF_FFFF
 
 Document = dict[str, Any]
 
 
-class ShardChannel(Protocol):
+class Carrier(Protocol):
     """What carries requests: the compiled core."""
 
     def request(self, shard: int, request_id: int, document: bytes) -> bool: ...
+    def shard_is_up(self, shard: int) -> bool: ...
 
 
-class _Pending:
+class _Request:
     """One unanswered request."""
 
-    __slots__ = ("document", "future", "moot_when_down", "prepare", "since_s")
+    __slots__ = ("document", "future", "moot_when_down", "on_answer", "prepare", "shard", "since_s")
 
     def __init__(
         self,
+        shard: int,
         document: bytes,
         future: "asyncio.Future[Document]",
         moot_when_down: bool,
         prepare: Callable[[int], None] | None,
+        on_answer: Callable[[], None] | None,
     ) -> None:
+        self.shard = shard
         self.document = document
         self.future = future
         self.moot_when_down = moot_when_down
         self.prepare = prepare
-        self.since_s: float | None = None       # when it began to wait for the shard
+        self.on_answer = on_answer
+        self.since_s: float | None = None       # when the sweep first saw it wait for the shard
 
 
 class ShardRequests:
     """The requests of one gateway to all shards."""
 
-    def __init__(self, channel: ShardChannel, loop: asyncio.AbstractEventLoop, shard_count: int) -> None:
-        self._channel = channel
+    def __init__(self, carrier: Carrier, loop: asyncio.AbstractEventLoop) -> None:
+        self._carrier = carrier
         self._loop = loop
         self._last_id = 0
-        self._sent: list[dict[int, _Pending]] = [{} for _ in range(shard_count)]
-        self._waiting: list[dict[int, _Pending]] = [{} for _ in range(shard_count)]
+        self._sent: dict[int, _Request] = {}
+        self._waiting: dict[int, _Request] = {}
 
     def ask(
         self,
@@ -62,81 +67,85 @@ class ShardRequests:
         *,
         moot_when_down: bool = False,
         prepare: Callable[[int], None] | None = None,
+        on_answer: Callable[[], None] | None = None,
     ) -> "asyncio.Future[Document]":
         """The future answer; refusals raise the AMQP error that the shard names.
 
         `moot_when_down`: a shard that died has forgotten what this asks it to forget, so {} is the answer.
         `prepare`: called with the request's id each time just before it is sent.
+        `on_answer`: called when it was granted, before the next record of the shard is looked at; whoever awaits
+        the future comes later.
         """
-        pending = _Pending(orjson.dumps(message), self._loop.create_future(), moot_when_down, prepare)
-        self._send(shard, self._new_id(shard), pending)
-        return pending.future
+        request = _Request(shard, orjson.dumps(message), self._loop.create_future(), moot_when_down, prepare, on_answer)
+        self._send(self._new_id(), request)
+        return request.future
 
-    def answered(self, shard: int, request_id: int, document: bytes) -> None:
-        """A RESPONSE record. An unknown id is of a request whose asker gave up."""
-        pending = self._sent[shard].pop(request_id, None)
-        if pending is None or pending.future.done():
+    def answered(self, request_id: int, document: bytes) -> None:
+        """A RESPONSE record. An unknown id is of a request whose shard was down in between."""
+        request = self._sent.pop(request_id, None)
+        if request is None or request.future.done():
             return
         answer: Document = orjson.loads(document)
         error = answer.get("error")
         if error is None:
-            pending.future.set_result(answer)
+            if request.on_answer is not None:
+                request.on_answer()
+            request.future.set_result(answer)
         else:
-            pending.future.set_exception(error_from_code(error[0], error[1]))
+            request.future.set_exception(error_from_code(error[0], error[1]))
 
-    def completed(self, shard: int, request_id: int) -> None:
+    def completed(self, request_id: int) -> None:
         """The answer needed no document: GET_OK, already in the client's output."""
-        pending = self._sent[shard].pop(request_id, None)
-        if pending is not None and not pending.future.done():
-            pending.future.set_result({})
+        request = self._sent.pop(request_id, None)
+        if request is not None and not request.future.done():
+            request.future.set_result({})
 
     def shard_down(self, shard: int) -> None:
-        """What was sent is unanswered for good; it waits for the next incarnation or is moot."""
-        sent = self._sent[shard]
-        self._sent[shard] = {}
-        for request_id, pending in sent.items():
-            self._hold(shard, request_id, pending)
+        """What was sent to it is unanswered for good; it waits for the next incarnation or is moot."""
+        lost = [request_id for request_id, request in self._sent.items() if request.shard == shard]
+        for request_id in lost:
+            self._hold(request_id, self._sent.pop(request_id))
 
     def shard_up(self, shard: int) -> None:
-        """Sends what waited, in order."""
-        waiting = self._waiting[shard]
-        self._waiting[shard] = {}
-        for request_id, pending in waiting.items():
-            if not pending.future.done():
-                self._send(shard, request_id, pending)
+        """Sends what waited for it, in order."""
+        held = [request_id for request_id, request in self._waiting.items() if request.shard == shard]
+        for request_id in held:
+            request = self._waiting.pop(request_id)
+            if not request.future.done():
+                self._send(request_id, request)
 
     def expire(self, now_s: float) -> None:
         """Refuses what has waited for too long. Called by the sweep."""
-        for shard, waiting in enumerate(self._waiting):
-            for request_id, pending in list(waiting.items()):
-                if pending.since_s is None:
-                    pending.since_s = now_s
-                elif now_s - pending.since_s > SHARD_WAIT_S_MAX:
-                    del waiting[request_id]
-                    if not pending.future.done():
-                        pending.future.set_exception(NotFound(f"home shard {shard} is down or inaccessible"))
+        for request_id, request in list(self._waiting.items()):
+            if request.since_s is None:
+                request.since_s = now_s
+            elif now_s - request.since_s > SHARD_WAIT_S_MAX:
+                del self._waiting[request_id]
+                if not request.future.done():
+                    request.future.set_exception(NotFound(f"home shard {request.shard} is down or inaccessible"))
 
+    @property
     def unanswered_count(self) -> int:
-        return sum(len(sent) + len(waiting) for sent, waiting in zip(self._sent, self._waiting, strict=True))
+        return len(self._sent) + len(self._waiting)
 
-    def _send(self, shard: int, request_id: int, pending: _Pending) -> None:
-        if pending.prepare is not None:
-            pending.prepare(request_id)
-        if self._channel.request(shard, request_id, pending.document):
-            self._sent[shard][request_id] = pending
-        else:
-            self._hold(shard, request_id, pending)
+    def _send(self, request_id: int, request: _Request) -> None:
+        if not self._carrier.shard_is_up(request.shard):
+            self._hold(request_id, request)
+            return
+        if request.prepare is not None:
+            request.prepare(request_id)
+        self._carrier.request(request.shard, request_id, request.document)
+        self._sent[request_id] = request
 
-    def _hold(self, shard: int, request_id: int, pending: _Pending) -> None:
-        if pending.moot_when_down:
-            if not pending.future.done():
-                pending.future.set_result({})
-        else:
-            pending.since_s = None
-            self._waiting[shard][request_id] = pending
+    def _hold(self, request_id: int, request: _Request) -> None:
+        if not request.moot_when_down:
+            request.since_s = None
+            self._waiting[request_id] = request
+        elif not request.future.done():
+            request.future.set_result({})
 
-    def _new_id(self, shard: int) -> int:
+    def _new_id(self) -> int:
         while True:
             self._last_id = self._last_id % REQUEST_ID_MAX + 1
-            if self._last_id not in self._sent[shard] and self._last_id not in self._waiting[shard]:
+            if self._last_id not in self._sent and self._last_id not in self._waiting:
                 return self._last_id

@@ -1,0 +1,227 @@
+"""One channel: its consumers, its current queue, its prefetch, and its end.
+
+The compiled core under it has the messages; this has what clients say about queues. The handlers in
+gateway/handlers/ call it. Never touches a message, never writes to a socket.
+"""
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from amqp091 import methods
+from amqp091.errors import AccessRefused, ChannelError, NotFound
+from amqp091.method_table import BasicCancel
+from amqp091.tables import decode_table
+
+from gateway.consumers import Consumer
+from gateway.core import ChannelCore, Route
+from gateway.prefetch import ChannelPrefetch
+from topology import permissions
+from topology.equivalence import check_exclusive_access
+from topology.model import EXCHANGE, QUEUE, Exchange, Queue
+from topology.names import described
+
+if TYPE_CHECKING:
+    from gateway.connection import Connection
+
+CONSUMER_CANCEL_NOTIFY = "consumer_cancel_notify"
+
+
+class Channel(ChannelCore):
+    """An open channel, or one that waits for its close-ok."""
+
+    connection: "Connection"
+
+    def __init__(self, connection: "Connection", number: int) -> None:
+        super().__init__(connection, number)
+        self.current_queue = ""
+        self.consumers: dict[str, Consumer] = {}
+        self.prefetch_count = 0         # for consumers, from basic.qos without global
+        self.prefetch = ChannelPrefetch(self.delivered_from, self._held)
+        self.leaving: asyncio.Future[None] | None = None
+        self.refused = False            # this side closes it
+        self._commit: asyncio.Future[bool] | None = None
+
+    def send(self, method: tuple[Any, ...]) -> None:
+        """A method to the client, behind everything written before."""
+        self.connection.write(methods.encode(self.number, method))
+
+    # names and rights
+
+    def expanded(self, queue_name: str) -> str:
+        """The name, or the current queue for an empty one."""
+        if queue_name:
+            return queue_name
+        if not self.current_queue:
+            raise NotFound("no previously declared queue")
+        return self.current_queue
+
+    def queue(self, name: str) -> Queue:
+        """The queue, if it is there and not another connection's own."""
+        queue = self.connection.gateway.replica.queue(self.connection.vhost, name)
+        if queue is None:
+            raise NotFound(f"no {described(QUEUE, name, self.connection.vhost)}")
+        check_exclusive_access(queue, self.connection.id)
+        return queue
+
+    def exchange(self, name: str) -> Exchange:
+        """The exchange, if it is there."""
+        exchange = self.connection.gateway.replica.exchange(self.connection.vhost, name)
+        if exchange is None:
+            raise NotFound(f"no {described(EXCHANGE, name, self.connection.vhost)}")
+        return exchange
+
+    def require(self, right: str, kind: str, name: str) -> None:
+        """AccessRefused unless the user has the right on the resource."""
+        connection = self.connection
+        permissions.require(connection.gateway.replica, connection.user_name, connection.vhost, right, kind, name)
+
+    # publishing: hooks of the core, on a route not remembered
+
+    def route_uses_headers(self, exchange: bytes) -> bool:
+        return self.connection.gateway.replica.depends_on_headers(self.connection.vhost, _text(exchange))
+
+    def route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
+        name = _text(exchange)
+        self.require(permissions.WRITE, EXCHANGE, name)
+        if self.exchange(name).internal:
+            raise AccessRefused(f"cannot publish to internal {described(EXCHANGE, name, self.connection.vhost)}")
+        table = None if headers is None else decode_table(headers) if headers else {}
+        return self.connection.gateway.routes.find(self.connection.vhost, name, _text(routing_key), table)
+
+    # consuming
+
+    def add(self, consumer: Consumer) -> None:
+        """The consumer is known from here on, before its shard has answered."""
+        self.consumers[consumer.tag] = consumer
+
+    def forget(self, consumer: Consumer) -> None:
+        """After the shard's answer to cancel, a refused consume, or a cancellation by the shard."""
+        if self.consumers.get(consumer.tag) is consumer:
+            del self.consumers[consumer.tag]
+        if not self.closed:
+            self.remove_consumer(consumer.handle)
+
+    def cancelled(self, tag: str) -> None:
+        """The queue has gone, and with it the consumer: the client is told if it can take it."""
+        consumer = self.consumers.get(tag)
+        if consumer is None:
+            return
+        self.forget(consumer)
+        if self.connection.can(CONSUMER_CANCEL_NOTIFY):
+            self.send(BasicCancel(consumer_tag=tag, nowait=True))
+
+    def reattach(self, shard: int) -> None:
+        """The shard has been restarted: it learns of the limit and of each consumer again."""
+        self.prefetch.shard_down(shard)
+        consumers = [item for item in self.consumers.values() if item.queue.shard == shard and item.attached]
+        if consumers and self.prefetch.active:
+            self.limit_at([shard])
+        for consumer in consumers:
+            consumer.attached = False
+            self.connection.gateway.spawn(self._attach_again(consumer))
+
+    async def _attach_again(self, consumer: Consumer) -> None:
+        try:
+            await self.ask(consumer.queue.shard, consumer.request(self.handle, self.connection.handle))
+        except ChannelError:
+            if not self.closed:
+                self.cancelled(consumer.tag)
+                self.connection.gateway.wake()
+        else:
+            consumer.attached = True
+
+    # prefetch over all shards
+
+    def limit_at(self, shards: Iterable[int]) -> "list[asyncio.Future[dict[str, Any]]]":
+        """Tells shards that they need credit for this channel. In order with a consume sent after it."""
+        answers = []
+        for shard in shards:
+            self.prefetch.starting(shard)
+            answer = self.ask(shard, {"verb": "qos", "channel": self.handle, "consumer_prefetch": None, "limited": True},
+                              moot_when_down=True)
+            answer.add_done_callback(lambda _, shard=shard: self._limited(shard))
+            answers.append(answer)
+        return answers
+
+    def _limited(self, shard: int) -> None:
+        if not self.closed and self.connection.gateway.shard_is_up(shard):
+            self.prefetch.started(shard)
+            self.grant()
+            self.connection.gateway.wake()
+
+    def unlimit_at(self, shards: Iterable[int]) -> "list[asyncio.Future[dict[str, Any]]]":
+        """The reverse of `limit_at`."""
+        self.prefetch.stopped()
+        return [
+            self.ask(shard, {"verb": "qos", "channel": self.handle, "consumer_prefetch": None, "limited": False},
+                     moot_when_down=True)
+            for shard in shards
+        ]
+
+    async def set_limits(self, *, count: int | None = None, flowing: bool | None = None) -> None:
+        """A new channel-wide prefetch, or a word of channel.flow; returns when all shards keep to it."""
+        was_active, was_flowing = self.prefetch.active, self.prefetch.flowing
+        if count is not None:
+            self.prefetch.limit = count
+        if flowing is not None:
+            self.prefetch.flowing = flowing
+        active = self.prefetch.active
+        self.notify_settled = active
+        if active and (not was_active or (was_flowing and not self.prefetch.flowing)):
+            await asyncio.gather(*self.limit_at(self.shards()))
+        elif was_active and not active:
+            await asyncio.gather(*self.unlimit_at(self.shards()))
+        elif active:
+            self.grant()
+
+    def grant(self) -> None:
+        """Gives the shards that ask for it what credit is free."""
+        for shard, count in self.prefetch.grants():
+            self.connection.gateway.send_event(shard, {"event": "credit", "channel": self.handle, "count": count})
+
+    def on_settled(self) -> None:
+        self.grant()
+
+    def _held(self) -> int:
+        return self.consumer_unacked_count
+
+    # requests and answers
+
+    def ask(
+        self, shard: int, message: dict[str, Any], *, moot_when_down: bool = False
+    ) -> "asyncio.Future[dict[str, Any]]":
+        return self.connection.gateway.requests.ask(shard, message, moot_when_down=moot_when_down)
+
+    def on_get_ok(self, request_id: int) -> None:
+        self.connection.gateway.requests.completed(request_id)
+
+    async def commit(self) -> bool:
+        """Ends the transaction once every shard has it; False where one could not take all of it."""
+        if self.tx_commit():
+            return True
+        self._commit = self.connection.gateway.loop.create_future()
+        return await self._commit
+
+    def on_tx_committed(self, ok: bool) -> None:
+        if self._commit is not None and not self._commit.done():
+            self._commit.set_result(ok)
+        self._commit = None
+
+    # the end
+
+    async def leave(self) -> None:
+        """Nothing is delivered any more; its shards give up what they have of it, unsettled deliveries are ready again."""
+        shards = self.shards()
+        self.close()
+        self.consumers.clear()
+        if not shards:
+            return
+        self.leaving = asyncio.gather(
+            *(self.ask(shard, {"verb": "close_channel", "channel": self.handle}, moot_when_down=True)
+              for shard in shards)
+        )
+        await self.leaving
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,281 @@
+"""One gateway process's state: its connections, its links, and the turn that moves bytes between them.
+
+Owns the compiled core (it is one), the replica it routes on, the requests to shards and the wheel. Sends
+only in `flush`, once per turn. Opens no socket; gateway/worker.py connects it to the world.
+"""
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from amqp091.errors import NotAllowed, error_from_code
+from bus.control import ControlError
+from bus.links import LinkEnd
+
+from gateway.channel import Channel
+from gateway.connection import Connection, Ends, Wire
+from gateway.core import KIND_RESPONSE, GatewayCore
+from gateway.flow import ALARM, Flow
+from gateway.handshake import Tuning
+from gateway.requests import ShardRequests
+from gateway.routes import RouteTable
+from gateway.transport import READ_BUFFER_BYTES
+from gateway.wheel import Wheel
+from topology.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+STOP_REASON: Final = "broker forced connection closure with reason 'shutdown'"
+
+
+class Links(Protocol):
+    """The links that are up."""
+
+    def get(self, peer: int) -> LinkEnd | None: ...
+
+
+class Catalog(Protocol):
+    """What decides about names."""
+
+    async def request(self, verb: str, **fields: Any) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """What the gateway needs of the settings. Limits of 0 mean none."""
+
+    name: str
+    """Prefix of its connections' ids: index and incarnation."""
+    shard_count: int
+    server_properties: dict[str, Any]
+    offered: Tuning
+    handshake_timeout_s: float
+    loopback_users: frozenset[str]
+    connection_max: int
+    consumer_max_per_channel: int
+    max_message_bytes: int
+
+
+class Gateway(GatewayCore):
+    """All connections of one process."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, settings: GatewaySettings, replica: Replica, catalog: Catalog
+    ) -> None:
+        super().__init__(settings.shard_count, settings.max_message_bytes)
+        self.loop = loop
+        self.settings = settings
+        self.server_properties = settings.server_properties
+        self.offered = settings.offered
+        self.loopback_users = settings.loopback_users
+        self.consumer_max_per_channel = settings.consumer_max_per_channel
+        self.replica = replica
+        self.catalog = catalog
+        self.links: Links
+        self.routes = RouteTable(replica)
+        self.requests = ShardRequests(self, loop)
+        self.flow = Flow()
+        self.wheel = Wheel(loop.time())
+        self.connections: dict[str, Connection] = {}
+        self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
+        self._last_connection = 0
+        self._flush_due = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._congested: set[int] = set()
+
+    # time and tasks
+
+    def now_s(self) -> float:
+        return self.loop.time()
+
+    def wall_clock_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def tick(self) -> None:
+        """The sweep. Called every tick of the wheel."""
+        now_s = self.loop.time()
+        self.wheel.advance(now_s)
+        self.requests.expire(now_s)
+        self.wake()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Something that ends by itself and may take a while."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned_ended)
+        return task
+
+    def _spawned_ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task of the gateway failed", exc_info=task.exception())
+
+    def guarded(self, connection: Connection, action: Callable[[], None]) -> None:
+        """Handlers may run in it: a bug among them costs that connection alone."""
+        try:
+            action()
+        except Exception as error:
+            connection.crash(error)
+
+    # connections
+
+    def accept(self, wire: Wire, ends: Ends) -> Connection:
+        self._last_connection += 1
+        connection_id = f"{self.settings.name}.{self._last_connection}"
+        connection = Connection(self, wire, ends, connection_id, self.now_s())
+        self.connections[connection_id] = connection
+        return connection
+
+    def forget(self, connection: Connection) -> None:
+        """It is over, and so is everything it had."""
+        self.connections.pop(connection.id, None)
+
+    def check_connection_limit(self, connection: Connection) -> None:
+        limit = self.settings.connection_max
+        if limit and sum(other.opened for other in self.connections.values() if not other.closing) >= limit:
+            raise NotAllowed(f"connection refused: node connection limit ({limit}) is reached")
+
+    # the turn
+
+    def wake(self) -> None:
+        """There may be something to send: at the end of the turn."""
+        if not self._flush_due:
+            self._flush_due = True
+            self.loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Everything that this turn produced: to the clients, then to the shards."""
+        self._flush_due = False
+        for connection in self.dirty():
+            connection.wire.flush()     # type: ignore[attr-defined]  # all of them are Connections
+        self.credits()
+        for shard in self.pending_shards():
+            link = self.links.get(shard)
+            if link is None:
+                continue                # its link.down is on its way
+            link.send(self.outgoing(shard))
+            self.sent(shard, link.next_batch_number)
+            if link.congested and shard not in self._congested:
+                self._congested.add(shard)
+                self.set_congested(shard, True)
+
+    def send_event(self, shard: int, event: dict[str, Any]) -> None:
+        """Something that is not answered; void where the shard is down."""
+        self.event(shard, orjson.dumps(event))
+        self.wake()
+
+    # the links' callbacks
+
+    def on_link_batch(self, link: LinkEnd, view: memoryview) -> None:
+        self.on_batch(link.peer, view)
+
+    def on_link_up(self, link: LinkEnd) -> None:
+        """A fresh shard: it learns its consumers first, then what waited for it."""
+        shard = link.peer
+        logger.info("link to shard %d is up", shard)
+        self.shard_up(shard, link.next_batch_number)
+        for connection in list(self.connections.values()):
+            for channel in list(connection.channels.values()):
+                assert isinstance(channel, Channel)
+                channel.reattach(shard)
+        self.requests.shard_up(shard)
+        self.wake()
+
+    def on_link_down(self, link: LinkEnd) -> None:
+        shard = link.peer
+        logger.warning("link to shard %d is down", shard)
+        self.shard_down(shard)
+        self.requests.shard_down(shard)
+        self._uncongest(shard)
+        self.wake()
+
+    def on_link_writable(self, link: LinkEnd) -> None:
+        self._uncongest(link.peer)
+
+    def _uncongest(self, shard: int) -> None:
+        if shard in self._congested:
+            self._congested.discard(shard)
+            self.set_congested(shard, False)
+            self.flow.release(shard)
+
+    def on_json(self, shard: int, kind: int, request_id: int, document: bytes) -> None:
+        """Hook of the core: answers and events of a shard, in their place among its deliveries."""
+        try:
+            if kind == KIND_RESPONSE:
+                self.requests.answered(request_id, document)
+            else:
+                self._on_event(shard, orjson.loads(document))
+        except Exception:
+            logger.exception("an answer or event of shard %d could not be handled", shard)
+
+    def _on_event(self, shard: int, event: dict[str, Any]) -> None:
+        name = event["event"]
+        if name == "cancelled":
+            found = self.consumer(event["consumer"])
+            if found is not None:
+                channel, tag = found
+                assert isinstance(channel, Channel)
+                channel.cancelled(tag.decode("utf-8", "surrogateescape"))
+            return
+        channel_or_none = self.channel(event["channel"])
+        if not isinstance(channel_or_none, Channel):
+            return
+        if name == "credit_wanted":
+            channel_or_none.prefetch.wanted(shard, event["count"])
+            channel_or_none.grant()
+        elif name == "credit_returned":
+            channel_or_none.prefetch.returned(shard, event["count"])
+            channel_or_none.grant()
+        else:
+            logger.warning("shard %d sent an unknown event %r", shard, name)
+
+    # the catalog
+
+    async def ask_catalog(self, verb: str, **fields: Any) -> dict[str, Any]:
+        """The catalog's answer; its refusals are AMQP errors. Waits for a catalog that is being restarted."""
+        try:
+            # in a task of its own: the control bus uses timeouts, which need one
+            return await self.loop.create_task(self.catalog.request(verb, **fields))
+        except ControlError as error:
+            raise error_from_code(error.code, error.text) from None
+
+    def on_topology_change(self, change: dict[str, Any] | None = None) -> None:
+        """The replica has moved. Without a change (a whole snapshot) everything is looked at."""
+        self.topology_version = self.replica.version
+        operations = {"vhost.delete", "user.delete"} if change is None else {op["op"] for op in change.get("ops", ())}
+        if not operations.isdisjoint({"vhost.delete", "user.delete"}):
+            self._close_homeless()
+
+    def _close_homeless(self) -> None:
+        for connection in list(self.connections.values()):
+            if not connection.opened or connection.closing:
+                continue
+            if self.replica.vhost(connection.vhost) is None:
+                connection.close_forced(f"vhost '{connection.vhost}' is deleted")
+            elif connection.user_name not in self.replica.users:
+                connection.close_forced(f"user '{connection.user_name}' is deleted")
+
+    # alarms and the end
+
+    def on_alarm(self, message: dict[str, Any]) -> None:
+        """The supervisor's word on memory and disk."""
+        cleared = self.flow.set_alarms(bool(message["memory"]), bool(message["disk"]))
+        self.publishes_blocked = self.flow.alarmed
+        if self.flow.alarmed:
+            logger.warning("publishers are blocked: %s", self.flow.reason)
+        elif cleared:
+            logger.warning("publishers are no longer blocked")
+            self.flow.release(ALARM)
+        self.wake()
+
+    async def close_all(self, wait_s: float) -> None:
+        """Tells every client, and waits for them as long as that."""
+        for connection in list(self.connections.values()):
+            connection.close_forced(STOP_REASON)
+        deadline_s = self.now_s() + wait_s
+        while self.connections and self.now_s() < deadline_s:
+            await asyncio.sleep(0.02)

@@ -1,0 +1,145 @@
+"""The class basic, but for publish, ack, nack and reject, which are the compiled core's."""
+import asyncio
+from typing import Final
+
+from amqp091.errors import ChannelError, NotAllowed, NotImplemented_, PreconditionFailed
+from amqp091.method_table import (
+    BasicCancel,
+    BasicCancelOk,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicGet,
+    BasicGetEmpty,
+    BasicQos,
+    BasicQosOk,
+    BasicRecover,
+    BasicRecoverAsync,
+    BasicRecoverOk,
+)
+from amqp091.tables import type_name
+
+from gateway.channel import Channel
+from gateway.consumers import Consumer
+from topology.model import QUEUE, Queue
+from topology.names import GENERATED_CONSUMER_PREFIX, described, generated
+from topology.permissions import READ
+from topology.value_types import INTEGER_TYPES
+
+CONSUMER_PRIORITY: Final = "x-priority"
+
+
+async def qos(channel: Channel, method: BasicQos) -> None:
+    """global: a limit for the channel. Otherwise one for each consumer, those that exist too, and none for the channel."""
+    if method.prefetch_size:
+        raise NotImplemented_(f"prefetch_size!=0 ({method.prefetch_size})")
+    if method.global_:
+        await channel.set_limits(count=method.prefetch_count)
+    else:
+        await _set_consumer_prefetch(channel, method.prefetch_count)
+    channel.send(BasicQosOk())
+
+
+async def _set_consumer_prefetch(channel: Channel, count: int) -> None:
+    channel.prefetch_count = count
+    for consumer in channel.consumers.values():
+        consumer.prefetch_count = count
+    await channel.set_limits(count=0)
+    shards = {consumer.queue.shard for consumer in channel.consumers.values()}
+    if shards:
+        message = {
+            "verb": "qos", "channel": channel.handle, "consumer_prefetch": count, "limited": channel.prefetch.active,
+        }
+        await asyncio.gather(*(channel.ask(shard, message, moot_when_down=True) for shard in sorted(shards)))
+
+
+async def consume(channel: Channel, method: BasicConsume) -> None:
+    """consume-ok precedes the first delivery: the shard answers before it delivers, and the answer is passed on at once."""
+    connection = channel.connection
+    name = channel.expanded(method.queue)
+    if method.consumer_tag in channel.consumers:
+        raise NotAllowed(f"attempt to reuse consumer tag '{method.consumer_tag}'")
+    channel.require(READ, QUEUE, name)
+    queue = channel.queue(name)
+    _check_consumer_arguments(queue, method)
+    limit = connection.gateway.consumer_max_per_channel
+    if limit and len(channel.consumers) >= limit:
+        raise NotAllowed(f"reached maximum ({limit}) of consumers per channel")
+    tag = method.consumer_tag or generated(GENERATED_CONSUMER_PREFIX)
+    knew_shard = queue.shard in channel.shards()
+    consumer = Consumer(
+        tag,
+        queue,
+        channel.add_consumer(tag.encode("utf-8", "surrogateescape"), queue.shard, method.no_ack),
+        method.no_ack,
+        method.exclusive,
+        channel.prefetch_count,
+        method.arguments,
+    )
+    channel.add(consumer)
+    if channel.prefetch.active and not knew_shard:
+        channel.limit_at([queue.shard])
+
+    def granted() -> None:
+        consumer.attached = True
+        if not method.nowait and not channel.closed:
+            channel.send(BasicConsumeOk(consumer_tag=tag))
+
+    try:
+        await connection.gateway.requests.ask(
+            queue.shard, consumer.request(channel.handle, connection.handle), on_answer=granted
+        )
+    except ChannelError:
+        channel.forget(consumer)
+        raise
+
+
+def _check_consumer_arguments(queue: Queue, method: BasicConsume) -> None:
+    priority = method.arguments.get(CONSUMER_PRIORITY)
+    if priority is not None and type_name(priority) not in INTEGER_TYPES:
+        raise PreconditionFailed(
+            f"invalid arg '{CONSUMER_PRIORITY}' for {described(QUEUE, queue.name, queue.vhost)}: "
+            f'"expected integer, got {type_name(priority)}"'
+        )
+
+
+async def cancel(channel: Channel, method: BasicCancel) -> None:
+    """No delivery after cancel-ok; what was delivered stays the client's to settle. An unknown tag is no error."""
+    consumer = channel.consumers.get(method.consumer_tag)
+    if consumer is not None:
+        await channel.ask(consumer.queue.shard, {"verb": "cancel", "consumer": consumer.handle})
+        channel.forget(consumer)
+    if not method.nowait:
+        channel.send(BasicCancelOk(consumer_tag=method.consumer_tag))
+
+
+async def get(channel: Channel, method: BasicGet) -> None:
+    """get-ok and its content are written by the core when they come."""
+    name = channel.expanded(method.queue)
+    channel.require(READ, QUEUE, name)
+    queue = channel.queue(name)
+    answer = await channel.connection.gateway.requests.ask(
+        queue.shard,
+        {"verb": "get", "queue_id": queue.queue_id, "channel": channel.handle, "no_ack": method.no_ack},
+        prepare=lambda request_id: channel.expect_get(queue.shard, request_id, method.no_ack),
+    )
+    if answer.get("empty"):
+        channel.send(BasicGetEmpty())
+
+
+async def recover(channel: Channel, method: BasicRecover) -> None:
+    await _recover(channel, method.requeue)
+    channel.send(BasicRecoverOk())
+
+
+async def recover_async(channel: Channel, method: BasicRecoverAsync) -> None:
+    await _recover(channel, method.requeue)
+
+
+async def _recover(channel: Channel, requeue: bool) -> None:
+    if not requeue:
+        raise NotImplemented_("requeue=false")
+    shards = channel.recover()
+    await asyncio.gather(
+        *(channel.ask(shard, {"verb": "recover", "channel": channel.handle}, moot_when_down=True) for shard in shards)
+    )
+    channel.on_settled()

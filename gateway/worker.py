@@ -1,0 +1,92 @@
+"""The gateway process: puts a Gateway together with its links, its catalog and its sockets, and runs it.
+
+Decides nothing about AMQP. Returns when the supervisor says stop.
+"""
+import asyncio
+import importlib.metadata
+import logging
+import platform
+from typing import Any, Final
+
+from bus.context import ProcessContext
+
+from gateway.control import Control
+from gateway.gateway import Gateway, GatewaySettings
+from gateway.handshake import Tuning, server_properties
+from gateway.listener import open_sockets, serve
+from gateway.transport import ClientProtocol
+from gateway.wheel import TICK_S
+from topology.client import TopologyClient
+from topology.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+STOP_WAIT_S_MAX: Final = 3.0
+"""What clients have to answer our connection.close when the broker stops."""
+DISTRIBUTION: Final = "warren"
+
+
+def version() -> str:
+    """The broker's version, as installed."""
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def gateway_settings(context: ProcessContext) -> GatewaySettings:
+    settings = context.settings
+    return GatewaySettings(
+        name=f"g{context.index}.{context.incarnation}",
+        shard_count=context.shard_count,
+        server_properties=server_properties(
+            version(), settings["cluster_name"], f"Python {platform.python_version()}"
+        ),
+        offered=Tuning(settings["channel_max"], settings["frame_max"], settings["heartbeat_s"]),
+        handshake_timeout_s=settings["handshake_timeout_s"],
+        loopback_users=frozenset(settings["loopback_users"]),
+        connection_max=-(-settings["connection_max"] // context.gateway_count),
+        consumer_max_per_channel=settings["consumer_max_per_channel"],
+        max_message_bytes=settings["max_message_size"],
+    )
+
+
+async def run(context: ProcessContext) -> None:
+    """One gateway, from its start to the supervisor's stop."""
+    loop = context.loop
+    sockets = context.listen_sockets or open_sockets(context.settings["host"], context.settings["port"])
+    replica = Replica()
+    changed: list[Gateway] = []
+
+    def on_change(change: dict[str, Any] | None = None) -> None:
+        for gateway in changed:
+            gateway.on_topology_change(change)
+
+    catalog = TopologyClient(context, replica, on_change)
+    gateway = Gateway(loop, gateway_settings(context), replica, catalog)
+    gateway.links = links = context.make_links(
+        gateway.on_link_batch, gateway.on_link_up, gateway.on_link_down, gateway.on_link_writable, gateway.flush
+    )
+    await catalog.start()
+    changed.append(gateway)
+    gateway.on_topology_change()
+    context.on_push("alarm", gateway.on_alarm)
+    context.on_request(Control(gateway).handle)
+    sweep = loop.create_task(_sweep(gateway))
+    servers = await serve(loop, sockets, context.settings["backlog"], lambda: ClientProtocol(gateway))
+    await context.ready()
+    try:
+        await context.stopping.wait()
+    finally:
+        for server in servers:
+            server.close()
+        await gateway.close_all(STOP_WAIT_S_MAX)
+        sweep.cancel()
+        links.close()
+        await catalog.close()
+
+
+async def _sweep(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        gateway.tick()
