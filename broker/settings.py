@@ -87,8 +87,8 @@ class Settings(BaseModel):
     # memory and disk
     memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.6      # of the machine's or the container's memory
     disk_free_limit_bytes: Bytes = 50 * 1000 * 1000
-    segment_bytes: Annotated[int, Field(ge=MIB, le=1 << 30), AfterValidator(_whole_pages)] = 16 * MIB
-    transient_bytes_max: Bytes = 1 << 30                             # of all shards, in memory; more goes to the disk
+    segment_bytes: Annotated[int, Field(ge=MIB, le=1 << 30), AfterValidator(_whole_pages)] = 64 * MIB
+    transient_bytes_max: Bytes = 1 << 30                             # per shard, in memory; more goes to the disk
 
     # logs and supervision
     log_level: Literal["debug", "info", "warning", "error"] = "info"

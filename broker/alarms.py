@@ -1,0 +1,83 @@
+"""Memory and disk alarms: when publishers have to stop because the machine runs out of either.
+
+`Alarms` decides from numbers that it is given; the functions below it read them from the system. What counts as the
+broker's memory: private memory of all its processes and what it keeps in /dev/shm, but not the page cache of its
+log, which the kernel takes back when it needs it.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+CHECK_INTERVAL_S: Final = 1.0
+PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
+
+
+@dataclass
+class Alarms:
+    """The state of both alarms."""
+
+    memory_bytes_max: int
+    disk_free_limit_bytes: int
+    memory_used_bytes: int = 0
+    disk_free_bytes: int = 0
+    memory: bool = False
+    disk: bool = False
+
+    def check(self, memory_used_bytes: int, disk_free_bytes: int) -> bool:
+        """True where an alarm was raised or cleared."""
+        before = (self.memory, self.disk)
+        self.memory_used_bytes = memory_used_bytes
+        self.disk_free_bytes = disk_free_bytes
+        self.memory = memory_used_bytes > self.memory_bytes_max
+        self.disk = disk_free_bytes < self.disk_free_limit_bytes
+        return before != (self.memory, self.disk)
+
+    def message(self) -> dict[str, Any]:
+        """What all processes are told."""
+        return {"verb": "alarm", "memory": self.memory, "disk": self.disk}
+
+
+def machine_memory_bytes(root: Path = Path("/")) -> int:
+    """The machine's memory, or the container's where that is less."""
+    limits = [PAGE_BYTES * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int((root / name).read_text()))
+        except (OSError, ValueError):
+            continue
+    return min(limits)
+
+
+def private_memory_bytes(pid: int) -> int:
+    """Resident memory of a process without what it shares with files: 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_bytes().split()
+        return max(0, int(fields[1]) - int(fields[2])) * PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def allocated_bytes(directory: Path) -> int:
+    """What the files below a directory occupy."""
+    total = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+            except OSError:
+                continue
+    return total
+
+
+def free_bytes(directory: Path) -> int:
+    """Free for this user on the disk of a directory."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
+def memory_used_bytes(pids: Iterable[int], memory_directory: Path) -> int:
+    return sum(map(private_memory_bytes, pids)) + allocated_bytes(memory_directory)

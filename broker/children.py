@@ -1,0 +1,141 @@
+"""The supervisor's children: starting one, noticing its end, and how long to wait before the next try.
+
+Owns the handles of the processes; decides nothing about links or readiness.
+"""
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import orjson
+
+State = Literal["down", "starting", "ready", "stopping"]
+
+SHORT_LIFE_S: Final = 10.0
+"""A process that lived longer than this is started again at once when it dies."""
+RESTART_DELAY_S: Final = 0.1
+RESTART_DELAY_S_MAX: Final = 5.0
+DELAY_DOUBLINGS_MAX: Final = 10
+
+
+def restart_delay_s(short_lives: int) -> float:
+    """The pause before the next start, after so many short lives in a row."""
+    if short_lives < 2:
+        return 0.0
+    return min(RESTART_DELAY_S_MAX, RESTART_DELAY_S * 2.0 ** min(short_lives - 2, DELAY_DOUBLINGS_MAX))
+
+
+@dataclass
+class Child:
+    """One role and index, through all its incarnations."""
+
+    role: str
+    index: int
+    incarnation: int = 0
+    state: State = "down"
+    process: subprocess.Popen[bytes] | None = None
+    started_at_s: float = 0.0               # monotonic, as all times here
+    died_at_s: float | None = None
+    last_alive_s: float = 0.0
+    short_lives: int = 0
+    restarts: int = 0
+    takes_links: bool = False               # said links.open
+    link_address: str | None = None         # where its ZeroMQ links are
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def identity(self) -> str:
+        """Its name on the control bus."""
+        return self.role if self.role == "catalog" else f"{self.role}-{self.index}"
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.role if self.role == "catalog" else f"{self.role} {self.index}"
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process is not None else None
+
+    def begin(self, parameters: dict[str, Any], descriptors: Sequence[int], now_s: float) -> None:
+        """Starts the next incarnation. OSError where the system does not let it."""
+        parameters = {**parameters, "incarnation": self.incarnation + 1}
+        self.process = start_process(self.role, self.index, parameters, descriptors)
+        self.incarnation += 1
+        self.state = "starting"
+        self.started_at_s = self.last_alive_s = now_s
+        self.takes_links = False
+        self.link_address = None
+        self.ended.clear()
+
+    def finish(self, now_s: float) -> None:
+        """It has ended."""
+        self.short_lives = self.short_lives + 1 if now_s - self.started_at_s < SHORT_LIFE_S else 0
+        self.died_at_s = now_s
+        self.state = "down"
+        self.takes_links = False
+        self.process = None
+        self.ended.set()
+
+    def kill(self, signal_number: int = signal.SIGKILL) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal_number)
+
+
+def start_process(
+    role: str, index: int, parameters: dict[str, Any], descriptors: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    """Starts broker.process with its parameters in an anonymous file and the given descriptors open."""
+    parameters_descriptor = os.memfd_create("warren-parameters", os.MFD_CLOEXEC)
+    try:
+        os.write(parameters_descriptor, orjson.dumps(parameters))
+        os.lseek(parameters_descriptor, 0, os.SEEK_SET)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "broker.process", role, str(index), str(parameters_descriptor)],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            env=_environment(),
+            pass_fds=(*descriptors, parameters_descriptor),
+        )
+    finally:
+        os.close(parameters_descriptor)
+
+
+def _environment() -> dict[str, str]:
+    """With the place of a bare checkout on the module path, as -P leaves the working directory out."""
+    environment = dict(os.environ)
+    root = Path(__file__).resolve().parent.parent
+    if root.name not in ("site-packages", "dist-packages"):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), environment.get("PYTHONPATH"))))
+    return environment
+
+
+def watch(
+    loop: asyncio.AbstractEventLoop, process: subprocess.Popen[bytes], on_exit: Callable[[int], None]
+) -> None:
+    """Calls `on_exit(returncode)` from the loop when the process has ended."""
+    descriptor = os.pidfd_open(process.pid)
+
+    def ended() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        on_exit(process.wait())
+
+    loop.add_reader(descriptor, ended)
+
+
+def describe_exit(returncode: int) -> str:
+    if returncode < 0:
+        try:
+            name = signal.Signals(-returncode).name
+        except ValueError:
+            name = str(-returncode)
+        return f"was killed by {name}"
+    return f"ended with exit code {returncode}"

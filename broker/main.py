@@ -1,0 +1,52 @@
+"""The command `warren`.
+
+Puts the commands together; each is in broker/commands. An error that a person can mend is one line on stderr and an
+exit code, never a traceback.
+"""
+from __future__ import annotations
+
+import sys
+
+import click
+
+from broker.commands import accounts, connections, listing, logs, queues, serve, settings, status
+from broker.version import VERSION
+from bus.context import StartError
+from bus.control import ControlError
+
+
+class _Group(click.Group):
+    """Turns what the commands raise into one line."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except (StartError, ControlError) as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, message="warren %(version)s")
+def cli() -> None:
+    """Warren, an AMQP 0-9-1 broker."""
+
+
+for command in (
+    serve.serve,
+    status.status,
+    listing.list_objects,
+    settings.settings,
+    *accounts.COMMANDS,
+    *queues.COMMANDS,
+    *connections.COMMANDS,
+    logs.log,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    sys.exit(cli(prog_name="warren"))
+
+
+if __name__ == "__main__":
+    main()

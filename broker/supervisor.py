@@ -1,0 +1,434 @@
+"""The supervisor: starts the processes of the broker, joins them with links, and starts again what dies.
+
+Owns the children, the control server that they all talk to, the links' files, the alarms and the word to systemd.
+Never touches a message, and never holds anything that cannot be made anew from the data directory.
+"""
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from broker.alarms import CHECK_INTERVAL_S, Alarms, free_bytes, machine_memory_bytes, memory_used_bytes
+from broker.children import Child, describe_exit, restart_delay_s, watch
+from broker.data_directory import DataDirectory
+from broker.link_registry import PEER_ROLE, LinkRegistry
+from broker.listening import shown
+from broker.process import EXIT_CANNOT_START, EXIT_FAILED
+from broker.runtime_directory import RuntimeDirectory
+from broker.service_manager import ServiceManager
+from broker.settings import Settings, plain
+from broker.version import VERSION
+from bus.context import StartError
+from bus.control import ControlError, ControlServer, Message
+from bus.doorbell import create_board
+
+logger = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S: Final = 10.0
+"""A question of the command line to one process."""
+ANSWERS_WITHIN_S: Final = 10.0
+"""A child that was silent for longer keeps systemd's watchdog from being fed; `silence_s_max` later kills it."""
+KILLED_GONE_S_MAX: Final = 5.0
+STOP_ORDER: Final = (("gateway",), ("shard",), ("catalog",))
+"""Gateways first: what their connections still do needs shards and catalog."""
+
+
+@dataclass
+class Ground:
+    """What the supervisor stands on, made before it: broker/main.py opens and closes it."""
+
+    settings: Settings
+    data: DataDirectory
+    runtime: RuntimeDirectory
+    host: str
+    port: int
+    listeners: list[socket.socket]          # from socket activation, else empty
+    service: ServiceManager
+
+
+class Supervisor:
+    """One run of the broker."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        settings = ground.settings
+        self._started_at_s = time.monotonic()
+        self._catalog = Child("catalog", 0)
+        self._gateways = [Child("gateway", index) for index in range(settings.gateways)]
+        self._shards = [Child("shard", index) for index in range(settings.shards)]
+        self._children = {
+            child.identity: child for child in (self._catalog, *self._shards, *self._gateways)
+        }
+        runtime = ground.runtime.path
+        self._address = f"ipc://{runtime}/supervisor"
+        self._control = ControlServer(self._address, self._handle, on_peer=self._on_hello)
+        self._links = LinkRegistry(
+            settings.link, ground.runtime.shared_path, settings.link_ring_bytes, self._control.push
+        )
+        self._alarms = Alarms(
+            int(machine_memory_bytes() * settings.memory_watermark), settings.disk_free_limit_bytes
+        )
+        self._doorbells: list[tuple[str, int, int]] = []
+        self._ready = False
+        self._stopping = asyncio.Event()
+        self._failure: str | None = None
+        self._failure_code = EXIT_FAILED
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Until SIGTERM or SIGINT; the exit code of the broker."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        self._make_doorbells()
+        await self._control.start()
+        try:
+            self._check_alarms()
+            self._describe()
+            for child in self._children.values():
+                self._start(child)
+            self._spawn(self._tick())
+            if self._ground.service.watchdog_interval_s is not None:
+                self._spawn(self._feed_watchdog(self._ground.service.watchdog_interval_s))
+            await self._stopping.wait()
+        finally:
+            self._ground.service.notify("STOPPING=1")
+            await self._stop_children()
+            for task in list(self._tasks):
+                task.cancel()
+            await self._control.close()
+            for _, _, descriptor in self._doorbells:
+                os.close(descriptor)
+        if self._failure is not None:
+            print(f"warren: {self._failure}", file=sys.stderr, flush=True)
+            return self._failure_code
+        logger.info("stopped")
+        return 0
+
+    def stop(self) -> None:
+        if not self._stopping.is_set():
+            logger.info("stopping")
+        self._stopping.set()
+
+    # --- starting
+
+    def _make_doorbells(self) -> None:
+        for child in (*self._gateways, *self._shards):
+            descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._doorbells.append((child.role, child.index, descriptor))
+        create_board(str(self._board_path), len(self._doorbells))
+
+    @property
+    def _board_path(self) -> str:
+        return f"{self._ground.runtime.shared_path}/doorbells"
+
+    def _start(self, child: Child) -> None:
+        """The next incarnation of a child."""
+        listeners = self._ground.listeners if child.role == "gateway" else []
+        bells = [] if child.role == "catalog" else self._doorbells
+        parameters = {
+            "supervisor_pid": os.getpid(),
+            "supervisor_address": self._address,
+            "catalog_address": f"ipc://{self._ground.runtime.path}/catalog",
+            "settings": {**plain(self._ground.settings), "host": self._ground.host, "port": self._ground.port},
+            "data_directory": str(self._ground.data.path),
+            "runtime_directory": str(self._ground.runtime.path),
+            "shared_directory": str(self._ground.runtime.shared_path),
+            "shard_count": len(self._shards),
+            "gateway_count": len(self._gateways),
+            "doorbell_board": self._board_path,
+            "doorbells": self._doorbells,
+            "listen_descriptors": [listener.fileno() for listener in listeners],
+        }
+        descriptors = [
+            self._ground.data.lock_descriptor,      # held by all: see broker/data_directory.py
+            *(listener.fileno() for listener in listeners),
+            *(descriptor for _, _, descriptor in bells),
+        ]
+        try:
+            child.begin(parameters, descriptors, time.monotonic())
+        except OSError as error:
+            self._fail(f"{child.title} cannot be started: {error.strerror}")
+            return
+        process = child.process
+        assert process is not None
+        logger.info("started", extra={"fields": {"process_started": child.title, "child_pid": process.pid}})
+        watch(asyncio.get_running_loop(), process, lambda returncode: self._on_exit(child, returncode))
+
+    def _fail(self, text: str, code: int = EXIT_FAILED) -> None:
+        """The broker cannot start; the first reason counts."""
+        if self._failure is None and not self._stopping.is_set():
+            self._failure = text
+            self._failure_code = code
+        self._stopping.set()
+
+    # --- the end of a child, and its return
+
+    def _on_exit(self, child: Child, returncode: int) -> None:
+        now_s = time.monotonic()
+        pid = child.pid
+        was_stopping = child.state == "stopping"
+        self._links.disconnect(child)
+        child.finish(now_s)
+        self._control.forget_peer(child.identity)
+        if child is not self._catalog:
+            gone = {"verb": "peer.gone", "role": child.role, "index": child.index, "incarnation": child.incarnation}
+            self._control.push("catalog", gone)
+        if was_stopping or self._stopping.is_set():
+            return
+        if not self._ready and returncode > 0:
+            self._fail(f"{child.title} {describe_exit(returncode)} before it was ready; its log tells why")
+            return
+        delay_s = restart_delay_s(child.short_lives)
+        logger.error(
+            "%s (pid %s) %s; it is started again%s", child.title, pid, describe_exit(returncode),
+            f" in {delay_s:.1f} s, as it died {child.short_lives} times in a row" if delay_s else "",
+        )
+        child.restarts += 1
+        if delay_s:
+            self._spawn(self._start_later(child, delay_s))
+        else:
+            self._start(child)
+
+    async def _start_later(self, child: Child, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        if not self._stopping.is_set():
+            self._start(child)
+
+    def _on_ready(self, child: Child) -> None:
+        if child.state != "starting":
+            return
+        child.state = "ready"
+        if child.died_at_s is not None:
+            away_s = time.monotonic() - child.died_at_s
+            logger.warning("%s is back after %.2f s (pid %s)", child.title, away_s, child.pid)
+        if child is self._catalog and child.incarnation > 1:
+            for other in self._children.values():
+                if other is not child:
+                    self._control.push(other.identity, {"verb": "peer.restarted", "role": "catalog"})
+        if not self._ready and all(one.state == "ready" for one in self._children.values()):
+            self._ready = True
+            self._announce()
+
+    def _announce(self) -> None:
+        counts = f"gateways {len(self._gateways)}, shards {len(self._shards)}, pid {os.getpid()}"
+        line = f"warren {VERSION} ready on {shown(self._ground.host, self._ground.port)} ({counts})"
+        self._describe()
+        print(line, flush=True)
+        self._ground.service.notify(f"READY=1\nSTATUS={line}")
+
+    def _describe(self) -> None:
+        """For the command line: how to find this broker."""
+        self._ground.data.write_broker_file(
+            {
+                "pid": os.getpid(),
+                "version": VERSION,
+                "host": self._ground.host,
+                "port": self._ground.port,
+                "runtime_directory": str(self._ground.runtime.path),
+                "control_address": self._address,
+                "ready": self._ready,
+            }
+        )
+
+    # --- the control bus
+
+    def _on_hello(self, identity: str) -> None:
+        if identity in self._children:
+            self._control.push(identity, self._alarms.message())
+
+    async def _handle(self, peer: str, message: Message) -> Message | None:
+        child = self._children.get(peer)
+        if child is not None:
+            return self._handle_child(child, message)
+        match message.get("verb"):
+            case "status":
+                return self._status()
+            case "call":
+                return await self._call(message)
+            case verb:
+                raise ControlError(503, f"the supervisor does not know {verb!r}")
+
+    def _handle_child(self, child: Child, message: Message) -> Message | None:
+        match message["verb"]:
+            case "alive":
+                if message["incarnation"] == child.incarnation:
+                    child.last_alive_s = time.monotonic()
+            case "ready":
+                self._on_ready(child)
+            case "links.open":
+                child.takes_links = True
+                child.link_address = message.get("address")
+                self._guard_links(lambda: self._links.connect(child, self._peers(child)))
+            case "link.broken":
+                peer = self._children[f"{message['peer_role']}-{message['peer']}"]
+                if peer.takes_links and peer.incarnation == message["incarnation"]:
+                    self._guard_links(lambda: self._links.renew(child, peer))
+            case "failed":
+                self._on_failed(child, str(message["text"]))
+            case verb:
+                raise ControlError(503, f"the supervisor does not know {verb!r}")
+        return None
+
+    def _peers(self, child: Child) -> list[Child]:
+        return self._shards if PEER_ROLE[child.role] == "shard" else self._gateways
+
+    def _guard_links(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except OSError as error:
+            self._fail(
+                f"no memory for a link in {self._ground.runtime.shared_path} ({error.strerror}): "
+                "make /dev/shm larger, or lower the setting link_ring_bytes"
+            )
+
+    def _on_failed(self, child: Child, text: str) -> None:
+        """A child says why it ends; its exit follows."""
+        if self._ready:
+            logger.error("%s cannot go on: %s", child.title, text)
+        else:
+            self._fail(text, EXIT_CANNOT_START)
+
+    async def _call(self, message: Message) -> Message:
+        """A question of the command line to one process or to all of a role."""
+        role, index = message["role"], message.get("index")
+        asked = [
+            child for child in self._children.values()
+            if child.role == role and (index is None or child.index == index)
+        ]
+        if not asked:
+            raise ControlError(404, f"there is no {role} {index}")
+
+        async def ask(child: Child) -> Message:
+            return await self._control.ask(child.identity, message["message"], CALL_TIMEOUT_S)
+
+        results = await asyncio.gather(*(ask(child) for child in asked), return_exceptions=True)
+        answers: list[Message] = []
+        for child, result in zip(asked, results, strict=True):
+            if isinstance(result, ControlError):
+                if len(asked) == 1:
+                    raise result
+                answers.append({"role": child.role, "index": child.index, "error": [result.code, result.text]})
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                answers.append({"role": child.role, "index": child.index, **result})
+        return {"answers": answers}
+
+    def _status(self) -> Message:
+        now_s = time.monotonic()
+        return {
+            "version": VERSION,
+            "ready": self._ready,
+            "pid": os.getpid(),
+            "host": self._ground.host,
+            "port": self._ground.port,
+            "data_directory": str(self._ground.data.path),
+            "runtime_directory": str(self._ground.runtime.path),
+            "shared_directory": str(self._ground.runtime.shared_path),
+            "uptime_s": round(now_s - self._started_at_s, 1),
+            "link": self._ground.settings.link,
+            "links": len(self._links),
+            "alarms": {"memory": self._alarms.memory, "disk": self._alarms.disk},
+            "memory_used_bytes": self._alarms.memory_used_bytes,
+            "memory_bytes_max": self._alarms.memory_bytes_max,
+            "disk_free_bytes": self._alarms.disk_free_bytes,
+            "disk_free_limit_bytes": self._alarms.disk_free_limit_bytes,
+            "processes": [
+                {"role": "supervisor", "index": 0, "pid": os.getpid(), "state": "ready", "restarts": 0,
+                 "incarnation": 1, "uptime_s": round(now_s - self._started_at_s, 1)},
+                *(
+                    {"role": child.role, "index": child.index, "pid": child.pid, "state": child.state,
+                     "restarts": child.restarts, "incarnation": child.incarnation,
+                     "uptime_s": round(now_s - child.started_at_s, 1) if child.pid is not None else 0.0}
+                    for child in self._children.values()
+                ),
+            ],
+        }
+
+    # --- once a second
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            self._check_alarms()
+            self._check_silence()
+
+    def _check_alarms(self) -> None:
+        pids = [os.getpid(), *(child.pid for child in self._children.values() if child.pid is not None)]
+        used = memory_used_bytes(pids, self._ground.runtime.shared_path)
+        try:
+            free = free_bytes(self._ground.data.path)
+        except OSError as error:
+            logger.error("the free space of the data directory cannot be read: %s", error)
+            free = 0
+        if self._alarms.check(used, free):
+            logger.warning(
+                "alarms: memory %s, disk %s", *("raised" if on else "clear" for on in (self._alarms.memory, self._alarms.disk)),
+                extra={"fields": {
+                    "memory_used_bytes": used, "memory_bytes_max": self._alarms.memory_bytes_max,
+                    "disk_free_bytes": free, "disk_free_limit_bytes": self._alarms.disk_free_limit_bytes,
+                }},
+            )
+            for identity in self._children:
+                self._control.push(identity, self._alarms.message())
+
+    def _silent_s(self, child: Child) -> float:
+        """How long a serving child has said nothing. One that starts may be busy with its recovery."""
+        return time.monotonic() - child.last_alive_s if child.state == "ready" else 0.0
+
+    def _check_silence(self) -> None:
+        for child in self._children.values():
+            if self._silent_s(child) > self._ground.settings.silence_s_max:
+                logger.error("%s (pid %s) has not answered for %.0f s: it is killed",
+                             child.title, child.pid, self._silent_s(child))
+                child.kill()
+
+    async def _feed_watchdog(self, interval_s: float) -> None:
+        while True:
+            if all(self._silent_s(child) < ANSWERS_WITHIN_S for child in self._children.values()):
+                self._ground.service.notify("WATCHDOG=1")
+            await asyncio.sleep(interval_s)
+
+    # --- stopping
+
+    async def _stop_children(self) -> None:
+        """Gateways close their connections, then shards sync, then the catalog ends."""
+        timeout_s = self._ground.settings.shutdown_timeout_s if self._ready else KILLED_GONE_S_MAX / 2
+        # A broker that never served has nothing to hand over: all at once.
+        stages = STOP_ORDER if self._ready else (tuple(role for roles in STOP_ORDER for role in roles),)
+        for roles in stages:
+            group = [child for child in self._children.values() if child.role in roles and child.pid is not None]
+            for child in group:
+                child.state = "stopping"
+                self._control.push(child.identity, {"verb": "stop"})
+                child.kill(signal.SIGTERM)          # reaches also one that is not on the bus yet
+            await self._wait_ended(group, timeout_s)
+            late = [child for child in group if not child.ended.is_set()]
+            for child in late:
+                logger.error("%s (pid %s) did not stop within %.0f s: it is killed", child.title, child.pid, timeout_s)
+                child.kill()
+            await self._wait_ended(late, KILLED_GONE_S_MAX)
+
+    @staticmethod
+    async def _wait_ended(children: list[Child], timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                for child in children:
+                    await child.ended.wait()
+        except TimeoutError:
+            pass
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
