@@ -26,7 +26,7 @@ SUPPORTED_QUEUE_TYPES: Final = (CLASSIC, QUORUM)
 
 DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
 DEAD_LETTER_ROUTING_KEY: Final = "x-dead-letter-routing-key"
-EXPIRY_MS_MAX: Final = 4_294_967_295
+EXPIRY_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 PRIORITY_MAX: Final = 255
 STREAM_FILTER_BYTES_MIN: Final = 16
 STREAM_FILTER_BYTES_MAX: Final = 255
@@ -152,7 +152,7 @@ def _positive(value: Any, arguments: Arguments) -> None:
 def _milliseconds(value: Any, arguments: Arguments) -> None:
     _integer(value, arguments)
     if value > EXPIRY_MS_MAX:
-        raise _Unacceptable(f"{{value_too_big,{value}}}")
+        raise _Unacceptable(f"{{value_too_large,{value}}}")
     if value < 0:
         raise _Unacceptable(f"{{value_negative,{value}}}")
 
@@ -200,7 +200,7 @@ def _one_of(values: tuple[str, ...], refusal: str) -> Check:
 def _queue_version(value: Any, arguments: Arguments) -> None:
     _not_negative(value, arguments)
     if value not in QUEUE_VERSIONS:
-        raise _Unacceptable(f"{{unsupported_queue_version,{value}}}")
+        raise _Unacceptable(f"\"unsupported queue version '{value}'\"")
 
 
 def _delivery_limit(value: Any, arguments: Arguments) -> None:

@@ -42,6 +42,7 @@ def check_exchange_equivalent(
     exchange: Exchange, exchange_type: str, *, durable: bool, auto_delete: bool, internal: bool, arguments: Arguments
 ) -> None:
     """The declaration means the exchange that exists."""
+    check_exchange_type(exchange_type)
     resource = described(EXCHANGE, exchange.name, exchange.vhost)
     _check_field(resource, "type", exchange.type, exchange_type)
     _check_field(resource, "durable", exchange.durable, durable)
@@ -59,25 +60,13 @@ def check_queue_equivalent(
     resource = described(QUEUE, queue.name, queue.vhost)
     _check_field(resource, "durable", queue.durable, durable and not exclusive)
     _check_field(resource, "auto_delete", queue.auto_delete, auto_delete)
-    _check_arguments(
-        resource,
-        _with_queue_type(queue.arguments),
-        _with_queue_type(arguments),
-        queue_arguments.known_arguments(queue.arguments),
-    )
+    _check_arguments(resource, queue.arguments, arguments, queue_arguments.known_arguments(queue.arguments))
 
 
 def check_exclusive_access(queue: Queue, owner: str | None) -> None:
     """An exclusive queue is there for its own connection alone."""
     if queue.owner is not None and queue.owner != owner:
         raise locked(queue.name, queue.vhost)
-
-
-def _with_queue_type(arguments: Arguments) -> Arguments:
-    # No x-queue-type is the same as the default one.
-    if queue_arguments.QUEUE_TYPE in arguments:
-        return arguments
-    return {**arguments, queue_arguments.QUEUE_TYPE: queue_arguments.DEFAULT_QUEUE_TYPE}
 
 
 def _check_field(resource: str, key: str, current: Any, received: Any) -> None:
@@ -90,10 +79,16 @@ def _check_arguments(resource: str, current: Arguments, received: Arguments, key
         now, wanted = current.get(key, ABSENT), received.get(key, ABSENT)
         if now is ABSENT and wanted is ABSENT:
             continue
+        if key == queue_arguments.QUEUE_TYPE and _is_default_type(now) and _is_default_type(wanted):
+            continue
         if now is ABSENT or wanted is ABSENT:
             raise _inequivalent(resource, key, _with_type(wanted), _with_type(now))
         if type_class(now) != type_class(wanted) or now != wanted:
             raise _inequivalent(resource, key, f"'{text(wanted)}'", f"'{text(now)}'")
+
+
+def _is_default_type(value: Any) -> bool:
+    return value is ABSENT or bool(value == queue_arguments.DEFAULT_QUEUE_TYPE)
 
 
 def _with_type(value: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from amqp091.tables import type_name
+
 
 def text(value: Any) -> str:
     """A value alone: strings as they are, everything else as a term."""
@@ -32,5 +34,5 @@ def term(value: Any) -> str:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'<<"{escaped}">>'
     if isinstance(value, dict):
-        return "[" + ",".join(f"{{{term(key)},{term(item)}}}" for key, item in value.items()) + "]"
-    return "[" + ",".join(term(item) for item in value) + "]"
+        return "[" + ",".join(f"{{{term(key)},{type_name(item)},{term(item)}}}" for key, item in value.items()) + "]"
+    return "[" + ",".join(f"{{{type_name(item)},{term(item)}}}" for item in value) + "]"
