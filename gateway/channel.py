@@ -4,21 +4,20 @@ The compiled core under it has the messages; this has what clients say about que
 gateway/handlers/ call it. Never touches a message, never writes to a socket.
 """
 import asyncio
+import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from amqp091 import methods
-from amqp091.errors import AccessRefused, ChannelError, NotFound
+from amqp091 import methods, refusals
+from amqp091.errors import ChannelError
 from amqp091.method_table import BasicCancel
 from amqp091.tables import decode_table
-
 from gateway.consumers import Consumer
 from gateway.core import ChannelCore, Route
 from gateway.prefetch import ChannelPrefetch
 from topology import permissions
 from topology.equivalence import check_exclusive_access
-from topology.model import EXCHANGE, QUEUE, Exchange, Queue
-from topology.names import described
+from topology.model import EXCHANGE, QUEUE, Exchange, Kind, Queue
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
@@ -37,7 +36,7 @@ class Channel(ChannelCore):
         self.consumers: dict[str, Consumer] = {}
         self.prefetch_count = 0         # for consumers, from basic.qos without global
         self.prefetch = ChannelPrefetch(self.delivered_from, self._held)
-        self.leaving: asyncio.Future[None] | None = None
+        self.leaving: asyncio.Future[list[dict[str, Any]]] | None = None
         self.refused = False            # this side closes it
         self._commit: asyncio.Future[bool] | None = None
 
@@ -52,14 +51,14 @@ class Channel(ChannelCore):
         if queue_name:
             return queue_name
         if not self.current_queue:
-            raise NotFound("no previously declared queue")
+            raise refusals.no_previously_declared_queue()
         return self.current_queue
 
     def queue(self, name: str) -> Queue:
         """The queue, if it is there and not another connection's own."""
         queue = self.connection.gateway.replica.queue(self.connection.vhost, name)
         if queue is None:
-            raise NotFound(f"no {described(QUEUE, name, self.connection.vhost)}")
+            raise refusals.missing(QUEUE, name, self.connection.vhost)
         check_exclusive_access(queue, self.connection.id)
         return queue
 
@@ -67,10 +66,10 @@ class Channel(ChannelCore):
         """The exchange, if it is there."""
         exchange = self.connection.gateway.replica.exchange(self.connection.vhost, name)
         if exchange is None:
-            raise NotFound(f"no {described(EXCHANGE, name, self.connection.vhost)}")
+            raise refusals.missing(EXCHANGE, name, self.connection.vhost)
         return exchange
 
-    def require(self, right: str, kind: str, name: str) -> None:
+    def require(self, right: permissions.Right, kind: Kind, name: str) -> None:
         """AccessRefused unless the user has the right on the resource."""
         connection = self.connection
         permissions.require(connection.gateway.replica, connection.user_name, connection.vhost, right, kind, name)
@@ -84,7 +83,7 @@ class Channel(ChannelCore):
         name = _text(exchange)
         self.require(permissions.WRITE, EXCHANGE, name)
         if self.exchange(name).internal:
-            raise AccessRefused(f"cannot publish to internal {described(EXCHANGE, name, self.connection.vhost)}")
+            raise refusals.internal_exchange(name, self.connection.vhost)
         table = None if headers is None else decode_table(headers) if headers else {}
         return self.connection.gateway.routes.find(self.connection.vhost, name, _text(routing_key), table)
 
@@ -137,13 +136,12 @@ class Channel(ChannelCore):
         answers = []
         for shard in shards:
             self.prefetch.starting(shard)
-            answer = self.ask(shard, {"verb": "qos", "channel": self.handle, "consumer_prefetch": None, "limited": True},
-                              moot_when_down=True)
-            answer.add_done_callback(lambda _, shard=shard: self._limited(shard))
+            answer = self._ask_limited(shard, True)
+            answer.add_done_callback(functools.partial(self._limited, shard))
             answers.append(answer)
         return answers
 
-    def _limited(self, shard: int) -> None:
+    def _limited(self, shard: int, answer: "asyncio.Future[dict[str, Any]]") -> None:
         if not self.closed and self.connection.gateway.shard_is_up(shard):
             self.prefetch.started(shard)
             self.grant()
@@ -152,11 +150,11 @@ class Channel(ChannelCore):
     def unlimit_at(self, shards: Iterable[int]) -> "list[asyncio.Future[dict[str, Any]]]":
         """The reverse of `limit_at`."""
         self.prefetch.stopped()
-        return [
-            self.ask(shard, {"verb": "qos", "channel": self.handle, "consumer_prefetch": None, "limited": False},
-                     moot_when_down=True)
-            for shard in shards
-        ]
+        return [self._ask_limited(shard, False) for shard in shards]
+
+    def _ask_limited(self, shard: int, limited: bool) -> "asyncio.Future[dict[str, Any]]":
+        message = {"verb": "qos", "channel": self.handle, "consumer_prefetch": None, "limited": limited}
+        return self.ask(shard, message, moot_when_down=True)
 
     async def set_limits(self, *, count: int | None = None, flowing: bool | None = None) -> None:
         """A new channel-wide prefetch, or a word of channel.flow; returns when all shards keep to it."""
@@ -210,7 +208,7 @@ class Channel(ChannelCore):
     # the end
 
     async def leave(self) -> None:
-        """Nothing is delivered any more; its shards give up what they have of it, unsettled deliveries are ready again."""
+        """Nothing is delivered any more; unsettled deliveries are ready again when this returns."""
         shards = self.shards()
         self.close()
         self.consumers.clear()

@@ -6,7 +6,7 @@ the wheel; shards and the catalog are asked through the gateway. Knows no socket
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from amqp091 import constants, methods
 from amqp091.errors import (
@@ -14,7 +14,6 @@ from amqp091.errors import (
     ChannelError,
     ChannelErrorHard,
     ConnectionForced,
-    ConnectionLevelError,
     InternalError,
     NotAllowed,
 )
@@ -26,7 +25,6 @@ from amqp091.method_table import (
     ConnectionStart,
     ConnectionUnblocked,
 )
-
 from gateway import handlers
 from gateway.channel import Channel
 from gateway.core import PAUSE_HELD, PAUSE_METHOD, ConnectionCore
@@ -128,6 +126,10 @@ class Connection(ConnectionCore):
         """Whether the client announced a capability."""
         return self.capabilities.get(capability) is True
 
+    def channel(self, number: int) -> Channel | None:
+        """The channel that is open, or not closed to the end, under this number."""
+        return cast(Channel | None, self.channels.get(number))
+
     def send(self, method: tuple[Any, ...]) -> None:
         """A method on channel 0."""
         self.write(methods.encode(0, method))
@@ -175,11 +177,13 @@ class Connection(ConnectionCore):
         self, number: int, key: constants.MethodId, method: tuple[Any, ...]
     ) -> Coroutine[Any, None, None] | None:
         if number == 0:
-            return handlers.on_connection_method(self, key, method)
-        channel = self.channels.get(number)
-        if channel is None:
-            return self._open_channel(number, key)
-        return handlers.on_channel_method(channel, key, method)
+            handlers.on_connection_method(self, key, method)
+            return None
+        channel = self.channel(number)
+        if channel is not None:
+            return handlers.on_channel_method(channel, key, method)
+        self._open_channel(number, key)
+        return None
 
     def _open_channel(self, number: int, key: constants.MethodId) -> None:
         opened = len(self.channels)
@@ -212,7 +216,7 @@ class Connection(ConnectionCore):
         self.gateway.wake()
 
     def _refuse(self, number: int, error: AMQPError) -> None:
-        channel = self.channels.get(number)
+        channel = self.channel(number)
         if isinstance(error, ChannelError) and channel is not None:
             if not channel.closing:
                 channel.closing = True
@@ -224,7 +228,7 @@ class Connection(ConnectionCore):
     # errors: hooks of the core
 
     def on_channel_error(self, channel_number: int, error: ChannelError) -> None:
-        channel = self.channels.get(channel_number)
+        channel = self.channel(channel_number)
         if channel is None:
             self.closing = True
             self.on_connection_error(error)
@@ -249,7 +253,7 @@ class Connection(ConnectionCore):
             self.remove_channel(channel.number)
         channel.release()
 
-    def on_connection_error(self, error: ConnectionLevelError | ChannelError) -> None:
+    def on_connection_error(self, error: AMQPError) -> None:
         if self.state in ENDING:
             return
         logger.error(
@@ -448,7 +452,7 @@ class Connection(ConnectionCore):
     def shown_state(self) -> str:
         """The state in listings, with what holds a publisher back."""
         if self.state is not State.RUNNING:
-            return self.state.value
+            return str(self.state.value)
         if self.held_by is None:
             return "blocking" if self.gateway.flow.alarmed else "running"
         return "blocked" if self.held_by == ALARM else "flow"

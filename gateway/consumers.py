@@ -3,7 +3,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amqp091.tables import to_json
-
 from topology.model import Queue
 
 

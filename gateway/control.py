@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from amqp091.tables import to_json
 from bus.control import ControlError
-
 from gateway.channel import Channel
 from gateway.connection import Connection
 from gateway.gateway import Gateway

@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-
 class Drive:
     """One handler under way. `on_done` is called once, with its exception or None, unless the first step ended it."""
 

@@ -15,7 +15,6 @@ import orjson
 from amqp091.errors import NotAllowed, error_from_code
 from bus.control import ControlError
 from bus.links import LinkEnd
-
 from gateway.channel import Channel
 from gateway.connection import Connection, Ends, Wire
 from gateway.core import KIND_RESPONSE, GatewayCore
@@ -29,6 +28,8 @@ from topology.replica import Replica
 
 logger = logging.getLogger(__name__)
 
+HOME_LOSING: Final = frozenset({"vhost.delete", "user.delete"})
+"""Changes of the topology that end connections."""
 STOP_REASON: Final = "broker forced connection closure with reason 'shutdown'"
 
 
@@ -238,16 +239,14 @@ class Gateway(GatewayCore):
     async def ask_catalog(self, verb: str, **fields: Any) -> dict[str, Any]:
         """The catalog's answer; its refusals are AMQP errors. Waits for a catalog that is being restarted."""
         try:
-            # in a task of its own: the control bus uses timeouts, which need one
-            return await self.loop.create_task(self.catalog.request(verb, **fields))
+            return await self.catalog.request(verb, **fields)
         except ControlError as error:
             raise error_from_code(error.code, error.text) from None
 
-    def on_topology_change(self, change: dict[str, Any] | None = None) -> None:
-        """The replica has moved. Without a change (a whole snapshot) everything is looked at."""
+    def on_topology_change(self, change: dict[str, Any]) -> None:
+        """The replica has moved; after a snapshot anything may have."""
         self.topology_version = self.replica.version
-        operations = {"vhost.delete", "user.delete"} if change is None else {op["op"] for op in change.get("ops", ())}
-        if not operations.isdisjoint({"vhost.delete", "user.delete"}):
+        if change["snapshot"] or any(op["op"] in HOME_LOSING for op in change["ops"]):
             self._close_homeless()
 
     def _close_homeless(self) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from bus.context import StartError
 
@@ -35,7 +35,7 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
     return opened
 
 
-def _open(family: int, kind: int, protocol: int, address: object) -> socket.socket:
+def _open(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:
     one = socket.socket(family, kind, protocol)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

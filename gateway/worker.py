@@ -6,10 +6,10 @@ import asyncio
 import importlib.metadata
 import logging
 import platform
-from typing import Any, Final
+from typing import Final
 
 from bus.context import ProcessContext
-
+from bus.control import ControlClient, Message
 from gateway.control import Control
 from gateway.gateway import Gateway, GatewaySettings
 from gateway.handshake import Tuning, server_properties
@@ -56,21 +56,25 @@ async def run(context: ProcessContext) -> None:
     loop = context.loop
     sockets = context.listen_sockets or open_sockets(context.settings["host"], context.settings["port"])
     replica = Replica()
-    changed: list[Gateway] = []
-
-    def on_change(change: dict[str, Any] | None = None) -> None:
-        for gateway in changed:
-            gateway.on_topology_change(change)
-
-    catalog = TopologyClient(context, replica, on_change)
+    control = ControlClient(
+        context.catalog_address, context.identity, on_push=lambda message: catalog.receive_push(message)
+    )
+    catalog = TopologyClient(
+        control, replica, lambda change: gateway.on_topology_change(change), incarnation=context.incarnation
+    )
     gateway = Gateway(loop, gateway_settings(context), replica, catalog)
+
+    def on_peer_restarted(message: Message) -> None:
+        if message["role"] == "catalog":
+            catalog.catalog_restarted()
+
     gateway.links = links = context.make_links(
         gateway.on_link_batch, gateway.on_link_up, gateway.on_link_down, gateway.on_link_writable, gateway.flush
     )
+    await control.start()
     await catalog.start()
-    changed.append(gateway)
-    gateway.on_topology_change()
     context.on_push("alarm", gateway.on_alarm)
+    context.on_push("peer.restarted", on_peer_restarted)
     context.on_request(Control(gateway).handle)
     sweep = loop.create_task(_sweep(gateway))
     servers = await serve(loop, sockets, context.settings["backlog"], lambda: ClientProtocol(gateway))
@@ -84,6 +88,7 @@ async def run(context: ProcessContext) -> None:
         sweep.cancel()
         links.close()
         await catalog.close()
+        await control.close()
 
 
 async def _sweep(gateway: Gateway) -> None:

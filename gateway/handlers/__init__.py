@@ -6,21 +6,22 @@ AMQPError to refuse; what the refusal closes is the error's business. basic.publ
 on an open channel never come here: the compiled core has them.
 """
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from amqp091 import constants
 from amqp091.constants import MethodId
 from amqp091.errors import ChannelErrorHard, CommandInvalid
 from amqp091.method_table import ChannelOpenOk
-
 from gateway.channel import Channel
 from gateway.handlers import access, basic, channel, confirm, connection, exchange, queue, tx
-from gateway.handlers.connection import Client
 from gateway.handshake import next_state
+
+if TYPE_CHECKING:
+    from gateway.connection import Connection
 
 Work = Coroutine[Any, None, None] | None
 
-CONNECTION_METHODS: Final[dict[MethodId, Callable[[Client, Any], None]]] = {
+CONNECTION_METHODS: Final[dict[MethodId, Callable[[Any, Any], None]]] = {
     constants.CONNECTION_START_OK: connection.start_ok,
     constants.CONNECTION_TUNE_OK: connection.tune_ok,
     constants.CONNECTION_OPEN: connection.open_vhost,
@@ -55,7 +56,7 @@ CHANNEL_METHODS: Final[dict[MethodId, Callable[[Channel, Any], Work]]] = {
 }
 
 
-def on_connection_method(client: Client, key: MethodId, method: Any) -> None:
+def on_connection_method(client: "Connection", key: MethodId, method: Any) -> None:
     """A method on channel 0."""
     following = next_state(client.state, key)
     if following is not None:

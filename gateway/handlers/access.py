@@ -2,7 +2,6 @@
 from typing import Final
 
 from amqp091.method_table import AccessRequest, AccessRequestOk
-
 from gateway.channel import Channel
 
 TICKET: Final = 1

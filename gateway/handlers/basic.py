@@ -17,7 +17,6 @@ from amqp091.method_table import (
     BasicRecoverOk,
 )
 from amqp091.tables import type_name
-
 from gateway.channel import Channel
 from gateway.consumers import Consumer
 from topology.model import QUEUE, Queue
@@ -29,7 +28,7 @@ CONSUMER_PRIORITY: Final = "x-priority"
 
 
 async def qos(channel: Channel, method: BasicQos) -> None:
-    """global: a limit for the channel. Otherwise one for each consumer, those that exist too, and none for the channel."""
+    """global: a limit for the channel. Otherwise none for the channel, and one for each consumer, now and later."""
     if method.prefetch_size:
         raise NotImplemented_(f"prefetch_size!=0 ({method.prefetch_size})")
     if method.global_:
@@ -53,7 +52,7 @@ async def _set_consumer_prefetch(channel: Channel, count: int) -> None:
 
 
 async def consume(channel: Channel, method: BasicConsume) -> None:
-    """consume-ok precedes the first delivery: the shard answers before it delivers, and the answer is passed on at once."""
+    """consume-ok precedes the first delivery: the shard answers before it delivers."""
     connection = channel.connection
     name = channel.expanded(method.queue)
     if method.consumer_tag in channel.consumers:

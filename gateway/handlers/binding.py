@@ -1,11 +1,8 @@
 """Bindings, which exchange.bind, exchange.unbind, queue.bind and queue.unbind share."""
 from typing import Any, NamedTuple
 
-from amqp091.errors import PreconditionFailed
-from amqp091.tables import to_json
-
 from gateway.channel import Channel
-from topology.model import EXCHANGE, QUEUE
+from topology.model import EXCHANGE, QUEUE, Kind
 from topology.names import check_not_default_exchange
 from topology.permissions import READ, WRITE
 
@@ -13,7 +10,7 @@ from topology.permissions import READ, WRITE
 class Bind(NamedTuple):
     """What a client wants bound, or no longer."""
 
-    destination_kind: str
+    destination_kind: Kind
     destination: str
     source: str
     routing_key: str
@@ -27,19 +24,9 @@ async def change_binding(channel: Channel, binding: Bind, *, adds: bool) -> None
         check_not_default_exchange(binding.destination)
     check_not_default_exchange(binding.source)
     channel.require(READ, EXCHANGE, binding.source)
-    check_text("routing key", binding.routing_key)
     if adds or _ends_exist(channel, binding):
         _check_ends(channel, binding)
         await _ask(channel, binding, "bind" if adds else "unbind")
-
-
-def check_text(what: str, name: str) -> None:
-    """The topology speaks UTF-8; a surrogate stands for a byte that is not."""
-    if not name.isascii():
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
-            raise PreconditionFailed(f"{what} is not valid UTF-8") from None
 
 
 def _ends_exist(channel: Channel, binding: Bind) -> bool:
@@ -65,7 +52,7 @@ async def _ask(channel: Channel, binding: Bind, verb: str) -> None:
             queue=binding.destination,
             exchange=binding.source,
             routing_key=binding.routing_key,
-            arguments=to_json(binding.arguments),
+            arguments=binding.arguments,
         )
     else:
         await gateway.ask_catalog(
@@ -74,5 +61,5 @@ async def _ask(channel: Channel, binding: Bind, verb: str) -> None:
             destination=binding.destination,
             source=binding.source,
             routing_key=binding.routing_key,
-            arguments=to_json(binding.arguments),
+            arguments=binding.arguments,
         )

@@ -5,7 +5,6 @@ from typing import Any
 from amqp091 import constants
 from amqp091.constants import MethodId
 from amqp091.method_table import ChannelClose, ChannelCloseOk, ChannelFlow, ChannelFlowOk
-
 from gateway.channel import Channel
 
 

@@ -1,7 +1,6 @@
 """The class confirm: publishes of the channel are acknowledged from here on."""
 from amqp091.errors import PreconditionFailed
 from amqp091.method_table import ConfirmSelect, ConfirmSelectOk
-
 from gateway.channel import Channel
 
 

@@ -1,7 +1,7 @@
 """The class connection: login, limits, the vhost, the end. In the order of the handshake."""
 import ipaddress
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from amqp091.errors import CommandInvalid, LoginRefused, NotAllowed
 from amqp091.method_table import (
@@ -15,14 +15,11 @@ from amqp091.method_table import (
     ConnectionUpdateSecret,
     ConnectionUpdateSecretOk,
 )
-
 from gateway.handshake import State, Tuning, login_refused, negotiate
 from gateway.sasl import MECHANISMS, Credentials
 
 if TYPE_CHECKING:
-    from gateway.connection import Connection as Client
-else:
-    Client = Any
+    from gateway.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +28,7 @@ CLIENT_NAME_CHARACTERS_MAX: Final = 255
 IMPERSONATOR: Final = "impersonator"
 
 
-def start_ok(client: Client, method: ConnectionStartOk) -> None:
+def start_ok(client: "Connection", method: ConnectionStartOk) -> None:
     """Who the client is. Its capabilities count from here, also for how a refusal is told."""
     client.client_properties = method.client_properties
     capabilities = method.client_properties.get("capabilities")
@@ -51,7 +48,7 @@ def start_ok(client: Client, method: ConnectionStartOk) -> None:
     )
 
 
-def _log_in(client: Client, credentials: Credentials) -> None:
+def _log_in(client: "Connection", credentials: Credentials) -> None:
     gateway = client.gateway
     user = gateway.replica.authenticate(credentials.user, credentials.password)
     if user is None:
@@ -63,7 +60,7 @@ def _log_in(client: Client, credentials: Credentials) -> None:
     client.impersonator = IMPERSONATOR in user.tags
 
 
-def _refused(client: Client, detail: str) -> LoginRefused:
+def _refused(client: "Connection", detail: str) -> LoginRefused:
     logger.error("AMQP connection %s: %s login refused: %s", client, client.mechanism, detail)
     return login_refused(client.mechanism)
 
@@ -77,7 +74,7 @@ def _is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def tune_ok(client: Client, method: ConnectionTuneOk) -> None:
+def tune_ok(client: "Connection", method: ConnectionTuneOk) -> None:
     """The limits, which hold from the next frame on."""
     tuning = negotiate(client.gateway.offered, Tuning(method.channel_max, method.frame_max, method.heartbeat))
     client.frame_max = tuning.frame_max
@@ -85,7 +82,7 @@ def tune_ok(client: Client, method: ConnectionTuneOk) -> None:
     client.start_heartbeat(tuning.heartbeat_s)
 
 
-def open_vhost(client: Client, method: ConnectionOpen) -> None:
+def open_vhost(client: "Connection", method: ConnectionOpen) -> None:
     """The last step: limits of the node, then the vhost."""
     gateway, vhost = client.gateway, method.virtual_host
     gateway.check_connection_limit(client)
@@ -100,12 +97,12 @@ def open_vhost(client: Client, method: ConnectionOpen) -> None:
     )
 
 
-def _check_access(client: Client, vhost: str) -> None:
+def _check_access(client: "Connection", vhost: str) -> None:
     if not client.gateway.replica.has_access(client.user_name, vhost):
         raise NotAllowed(f"access to vhost '{vhost}' refused for user '{client.user_name}'")
 
 
-def update_secret(client: Client, method: ConnectionUpdateSecret) -> None:
+def update_secret(client: "Connection", method: ConnectionUpdateSecret) -> None:
     """A new password for the same user, checked like the first, and the vhost again."""
     secret = method.new_secret.decode("utf-8", "surrogateescape")
     if client.gateway.replica.authenticate(client.user_name, secret) is None:
@@ -116,7 +113,7 @@ def update_secret(client: Client, method: ConnectionUpdateSecret) -> None:
     logger.info("connection %s: user '%s' updated secret, reason: %s", client, client.user_name, method.reason)
 
 
-def close(client: Client, method: ConnectionClose) -> None:
+def close(client: "Connection", method: ConnectionClose) -> None:
     """The client's wish, or its own close crossing ours."""
     if client.state is State.RUNNING:
         client.client_closes()
@@ -124,6 +121,6 @@ def close(client: Client, method: ConnectionClose) -> None:
         client.close_crossed()
 
 
-def close_ok(client: Client, method: ConnectionCloseOk) -> None:
+def close_ok(client: "Connection", method: ConnectionCloseOk) -> None:
     """The client has heard our close."""
     client.client_closed()

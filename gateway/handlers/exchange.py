@@ -12,8 +12,6 @@ from amqp091.method_table import (
     ExchangeUnbind,
     ExchangeUnbindOk,
 )
-from amqp091.tables import to_json
-
 from gateway.channel import Channel
 from gateway.handlers.binding import Bind, change_binding
 from topology.equivalence import check_exchange_declare, check_exchange_equivalent
@@ -63,7 +61,7 @@ async def _declare(channel: Channel, method: ExchangeDeclare, name: str) -> None
         durable=method.durable,
         auto_delete=method.auto_delete,
         internal=method.internal,
-        arguments=to_json(method.arguments),
+        arguments=method.arguments,
     )
 
 

@@ -19,10 +19,8 @@ from amqp091.method_table import (
     QueueUnbind,
     QueueUnbindOk,
 )
-from amqp091.tables import to_json
-
 from gateway.channel import Channel
-from gateway.handlers.binding import Bind, change_binding, check_text
+from gateway.handlers.binding import Bind, change_binding
 from topology.arguments import DEAD_LETTER_EXCHANGE, check_name_argument, check_server_named
 from topology.equivalence import check_exclusive_access, check_queue_declare, check_queue_equivalent
 from topology.model import EXCHANGE, QUEUE, Queue
@@ -81,7 +79,6 @@ async def _declare(channel: Channel, method: QueueDeclare, name: str, generated_
 async def _create(channel: Channel, method: QueueDeclare, name: str) -> bool:
     """False where someone else was faster: then the queue is an existing one."""
     connection = channel.connection
-    check_text("queue name", name)
     check_name_argument(method.arguments, DEAD_LETTER_EXCHANGE, QUEUE, name, connection.vhost)
     dead_letter_exchange = method.arguments.get(DEAD_LETTER_EXCHANGE)
     if dead_letter_exchange is not None:
@@ -104,7 +101,7 @@ async def _create(channel: Channel, method: QueueDeclare, name: str) -> bool:
         durable=method.durable,
         exclusive=method.exclusive,
         auto_delete=method.auto_delete,
-        arguments=to_json(method.arguments),
+        arguments=method.arguments,
         owner=connection.id if method.exclusive else None,
     )
     return bool(answer["created"])

@@ -1,7 +1,6 @@
 """The class tx: publishes and acks take effect together at the commit."""
 from amqp091.errors import PreconditionFailed
 from amqp091.method_table import TxCommit, TxCommitOk, TxRollback, TxRollbackOk, TxSelect, TxSelectOk
-
 from gateway.channel import Channel
 
 
