@@ -9,7 +9,9 @@ import numpy as np
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+cimport log.formats as formats
 from log.formats cimport NO_TTL as C_NO_TTL
+from log.formats cimport FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord
 from log.store cimport Entry, Message, Store
 
 from log.formats import ENTRY_DTYPE
@@ -131,3 +133,23 @@ def ack_many(Store store not None, entries) -> None:
     cdef Py_ssize_t i
     for i in range(len(entries)):
         store.acked((<const Entry *> &raw[0]) + i)
+
+
+def structure_sizes() -> dict:
+    """Sizes of the packed structures, for the test that compares them with log/formats.py."""
+    return {
+        "FileHeader": sizeof(FileHeader), "Seal": sizeof(Seal), "StoredRecord": sizeof(StoredRecord),
+        "RecordQueue": sizeof(RecordQueue), "IndexEntry": sizeof(IndexEntry), "Entry": sizeof(Entry),
+    }
+
+
+def constants() -> dict:
+    """Constants of log/formats.pxd, for the test that compares them with log/formats.py."""
+    return {
+        "FORMAT_VERSION": formats.FORMAT_VERSION, "HEADER_BYTES": formats.HEADER_BYTES,
+        "SEAL_OFFSET": formats.SEAL_OFFSET, "SEAL_MAGIC": formats.SEAL_MAGIC,
+        "SEGMENT_DURABLE": formats.SEGMENT_DURABLE, "RECORD_MESSAGE": formats.RECORD_MESSAGE,
+        "RECORD_PERSISTENT": formats.RECORD_PERSISTENT, "RECORD_COPIED": formats.RECORD_COPIED,
+        "INDEX_COPIED": formats.INDEX_COPIED, "DELIVERY_COUNT_MAX": formats.DELIVERY_COUNT_MAX,
+        "ACKNOWLEDGED": formats.ACKNOWLEDGED, "RECORD_BYTES_MAX": formats.RECORD_BYTES_MAX, "NO_TTL": C_NO_TTL,
+    }

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from log.disk import Disk
     from log.segment import Segment
     from log.store import Store
 
@@ -42,15 +41,15 @@ class SealSegment:
 
 
 class RemoveFiles:
-    """The files of a segment that nothing needs any more."""
+    """The files of a segment that nothing needs any more, and its mappings."""
 
-    def __init__(self, disk: Disk, paths: tuple[str, ...]) -> None:
-        self.disk = disk
-        self.paths = paths
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
 
     def run(self) -> None:
-        for path in self.paths:
-            self.disk.remove(path)
+        for path in self.segment.paths():
+            self.segment.disk.remove(path)
+        self.segment.unmap()
 
     def finish(self) -> None:
         """Nothing is left to do."""

@@ -1,15 +1,25 @@
 """Group commit: one fdatasync for everything that was appended while the last one ran.
 
-`GroupCommit` is a state machine without threads, clock or disk: it says which ticket to
-synchronise next. `CommitThread` is the thin thread that does so. A failed
-synchronisation is never repeated: a page that failed may be marked clean already.
+`CommitCycle` is the state machine, without threads, clock or disk: it says which ticket
+to synchronise next. `GroupCommit` drives it with two thin threads: one synchronises
+commits, the other does the store's chores, so that sealing a segment never delays a
+confirm. A failed synchronisation is never repeated: a page that failed may be marked
+clean already, so asking again would lie. The process has to exit then.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from log.chores import Chore
     from log.segment import Segment
+
+logger = logging.getLogger(__name__)
 
 
 class CommitTicket:
@@ -32,3 +42,130 @@ class CommitTicket:
             self.segments[0].disk.synchronise_directory(directory)
         for segment in self.segments:
             segment.named = True
+
+
+class CommitSource(Protocol):
+    """What the cycle needs of the store."""
+
+    def sync_target(self) -> CommitTicket | None: ...
+    def committed(self, position: int) -> None: ...
+
+
+class CommitCycle:
+    """At most one ticket is under way; what is appended meanwhile waits for the next."""
+
+    def __init__(self, source: CommitSource) -> None:
+        self.source = source
+        self.under_way: CommitTicket | None = None
+        self.failure: OSError | None = None
+
+    def request(self) -> CommitTicket | None:
+        """Something was appended: the ticket to synchronise now, None where one is under way or nothing is new."""
+        if self.failure is not None or self.under_way is not None:
+            return None
+        self.under_way = self.source.sync_target()
+        return self.under_way
+
+    def finished(self) -> tuple[int, CommitTicket | None]:
+        """The ticket under way is on the disk: (position that is durable now, the next ticket)."""
+        ticket = self.under_way
+        if ticket is None:
+            raise RuntimeError("no commit is under way")
+        self.under_way = None
+        self.source.committed(ticket.position)
+        return ticket.position, self.request()
+
+    def failed(self, error: OSError) -> None:
+        """The disk failed: nothing is ever reported durable again."""
+        self.failure = error
+        self.under_way = None
+
+
+class ChoreSource(CommitSource, Protocol):
+    """What the threads need of the store."""
+
+    @property
+    def has_chores(self) -> bool: ...
+    def take_chores(self) -> list[Chore]: ...
+
+
+class GroupCommit:
+    """Runs the cycle of a store for an event loop.
+
+    `on_durable(position)` is called in the loop when everything up to `position` (see
+    Store.appended_position) is on the disk; `on_failure(error)` once, when the disk failed.
+    """
+
+    def __init__(self, store: ChoreSource, loop: asyncio.AbstractEventLoop, *,
+                 on_durable: Callable[[int], None], on_failure: Callable[[OSError], None]) -> None:
+        self.store = store
+        self.cycle = CommitCycle(store)
+        self._loop = loop
+        self._on_durable = on_durable
+        self._on_failure = on_failure
+        self._tickets: SimpleQueue[CommitTicket | None] = SimpleQueue()
+        self._chores: SimpleQueue[Chore | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._synchronise, name="log sync", daemon=True),
+            threading.Thread(target=self._tidy_up, name="log housekeeping", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+        self.request()
+
+    def request(self) -> None:
+        """Commits what was appended, and starts chores that are due. Cheap: call it at the end of every turn."""
+        ticket = self.cycle.request()
+        if ticket is not None:
+            self._tickets.put(ticket)
+        if self.store.has_chores:
+            for chore in self.store.take_chores():
+                self._chores.put(chore)
+
+    def close(self) -> None:
+        """Waits for both threads. What was not requested is left to Store.close."""
+        self._tickets.put(None)
+        self._chores.put(None)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _synchronise(self) -> None:
+        while (ticket := self._tickets.get()) is not None:
+            try:
+                ticket.synchronise()
+            except OSError as error:
+                self._call(self._fail, error)
+                return
+            self._call(self._finish)
+
+    def _tidy_up(self) -> None:
+        while (chore := self._chores.get()) is not None:
+            try:
+                chore.run()
+            except OSError as error:
+                self._call(self._fail, error)
+                return
+            self._call(chore.finish)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            logger.debug("the loop is closed already")
+
+    def _finish(self) -> None:
+        if self.cycle.failure is not None:
+            return
+        position, ticket = self.cycle.finished()
+        if ticket is not None:
+            self._tickets.put(ticket)
+        self._on_durable(position)
+
+    def _fail(self, error: OSError) -> None:
+        if self.cycle.failure is None:
+            self.cycle.failed(error)
+            logger.critical("the log cannot be synchronised, the process has to stop: %s", error)
+            self._on_failure(error)

@@ -132,7 +132,7 @@ def recover(store: Store) -> dict[int, Entries]:
         store.adopt(segment, highest_numbers(segment))
     entries, queue_ids = merge(segments)
     for segment in segments:
-        store.drop_if_empty(segment)
+        store.settle(segment)
     by_queue = split(entries, queue_ids)
     # Removed files stay removed: their entry numbers may be given again.
     if store.durable_directory:

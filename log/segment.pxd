@@ -69,7 +69,7 @@ cdef class Segment:
     cdef int forward_prepare(self) except -1
     cdef int64_t forward_find(self, uint32_t slot) noexcept nogil
     cdef bint valid(self, uint64_t position) noexcept nogil
-    cdef void release(self) noexcept
+    cdef void release(self) noexcept nogil
 
 
 cdef uint32_t record_checksum(uint32_t salt, uint64_t position, const StoredRecord *record) noexcept nogil

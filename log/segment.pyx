@@ -138,7 +138,7 @@ cdef class Segment:
         free(self.forward_slots)
         free(self.forward_targets)
 
-    cdef void release(self) noexcept:
+    cdef void release(self) noexcept nogil:
         """Gives the mappings and descriptors back; no thread may be using them."""
         if self.data != NULL:
             munmap(self.data, self.data_mapped_bytes)
@@ -154,6 +154,11 @@ cdef class Segment:
         if self.acks_descriptor >= 0:
             close(self.acks_descriptor)
         self.data_descriptor = self.index_descriptor = self.acks_descriptor = -1
+
+    def unmap(self) -> None:
+        """`release` for the housekeeping thread, of a segment that is gone: freeing so many pages takes its time."""
+        with nogil:
+            self.release()
 
     def paths(self) -> tuple:
         """Data, index, acks: also the order in which they are removed, so that no data is left without its acks."""

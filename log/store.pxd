@@ -85,6 +85,7 @@ cdef class Store:
 
     cdef int append_record(self, bint durable, const Message *message, const uint32_t *queue_ids,
                            const uint64_t *numbers, uint32_t queue_count, Entry *entries, uint8_t flags) except -1
+    cdef Segment segment_of(self, const Entry *entry)
     cdef int acked_forwarded(self, Segment segment, uint32_t slot) except -1
     cdef int forward(self, Segment segment) except -1
     cdef int remove_files(self, Segment segment) except -1

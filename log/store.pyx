@@ -166,13 +166,24 @@ cdef class Store:
                 self.dirty.append(segment)
         return 0
 
+    cdef Segment segment_of(self, const Entry *entry):
+        """The segment that an entry names; None where that is gone, as all its entries were acknowledged."""
+        cdef Segment segment = None
+        if entry.segment < <uint32_t> len(self.segments):
+            segment = <Segment> self.segments[entry.segment]
+            if segment is not None and entry.slot >= segment.slots_used:
+                segment = None
+        return segment
+
     cdef int read(self, const Entry *entry, Message *message) except -1:
-        cdef Segment segment = <Segment> self.segments[entry.segment]
+        cdef Segment segment = self.segment_of(entry)
         cdef uint64_t position = <uint64_t> entry.position8 * 8
         cdef uint64_t target
         cdef int64_t row
         cdef uint32_t slot = entry.slot
         cdef const StoredRecord *record
+        if segment is None:
+            return 0
         while segment.state == SEGMENT_FORWARDING:
             row = segment.forward_find(slot)
             target = segment.forward_targets[row] if row >= 0 else FORWARD_ACKNOWLEDGED
@@ -194,12 +205,14 @@ cdef class Store:
         return 1
 
     cdef void delivered(self, const Entry *entry, uint8_t delivery_count) noexcept:
-        cdef Segment segment = <Segment> self.segments[entry.segment]
+        cdef Segment segment = self.segment_of(entry)
         cdef uint8_t *ack
         cdef uint8_t count = DELIVERY_COUNT_MAX if delivery_count > DELIVERY_COUNT_MAX else delivery_count
         cdef uint32_t slot = entry.slot
         cdef uint64_t target
         cdef int64_t row
+        if segment is None:
+            return
         while True:
             if segment.acks != NULL:
                 ack = segment.ack_byte(slot)
@@ -216,8 +229,10 @@ cdef class Store:
             slot = <uint32_t> target
 
     cdef int acked(self, const Entry *entry) except -1:
-        cdef Segment segment = <Segment> self.segments[entry.segment]
+        cdef Segment segment = self.segment_of(entry)
         cdef uint8_t *ack
+        if segment is None:
+            return 0
         if segment.forward_count:
             self.live_entries -= self.acked_forwarded(segment, entry.slot)
             return 0
@@ -386,7 +401,7 @@ cdef class Store:
         if segment.in_memory:
             self.memory_bytes -= segment.memory_bytes
         self.removed_segments += 1
-        self.chores.append(RemoveFiles(self.disk, segment.paths()))
+        self.chores.append(RemoveFiles(segment))
         return 0
 
     cdef int damaged(self, Segment segment, uint32_t slot) except -1:
@@ -430,9 +445,9 @@ cdef class Store:
         cdef uint32_t row
         cdef int64_t own
         cdef uint64_t target
+        segment.release()
         self.remove_files(segment)
         segment.state = SEGMENT_FORWARDING
-        segment.release()
         for other in list(self.segments):
             if other is None or other is segment:
                 continue
@@ -483,7 +498,6 @@ cdef class Store:
     def adopt(self, Segment segment, dict highest_numbers) -> None:
         """Takes a segment that recovery has opened."""
         self.add(segment)
-        self.live_entries += segment.live
         self.next_number = max(self.next_number, segment.number + 1)
         for queue_id, number in highest_numbers.items():
             if number > self.highest_numbers.get(queue_id, 0):
@@ -496,8 +510,9 @@ cdef class Store:
         segment.sealing = True
         self.chores.append(SealSegment(segment, self.clock_ms()))
 
-    def drop_if_empty(self, Segment segment) -> None:
-        """After recovery: a segment without anything live goes."""
+    def settle(self, Segment segment) -> None:
+        """After recovery has merged copies: a segment without anything live goes."""
+        self.live_entries += segment.live
         if segment.live == 0:
             self.emptied(segment)
 
@@ -547,7 +562,7 @@ cdef class Store:
                 chore.finish()
         for segment in [*self.spare, self.prepared]:
             if segment is not None:
-                RemoveFiles(self.disk, segment.paths()).run()
+                RemoveFiles(segment).run()
         self.spare = []
         self.prepared = None
 
