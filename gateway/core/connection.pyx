@@ -151,14 +151,13 @@ cdef class ConnectionCore(ConnectionState):
             finish(self.gateway)
 
     cdef int feed(self, const unsigned char *data, size_t n) except -1:
-        cdef size_t taken
+        cdef size_t missing, taken
         while n and self.backlog_end != self.backlog_start and not self.pauses and not self.is_closed:
-            taken = missing_bytes(self)
-            if taken == 0:
-                break
-            keep(self, data, taken if taken < n else n, taken)
-            data += taken if taken < n else n
-            n -= taken if taken < n else n
+            missing = missing_bytes(self)       # 0 where a hook raised behind a whole frame
+            taken = missing if missing < n else n
+            keep(self, data, taken, missing)
+            data += taken
+            n -= taken
             try:
                 drain_backlog(self)
             except:

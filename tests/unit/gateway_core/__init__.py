@@ -1,0 +1,1 @@
+"""The gateway's compiled core, driven with raw bytes from clients and hand-made records from shards."""

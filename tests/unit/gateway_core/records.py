@@ -1,0 +1,128 @@
+"""Builds and reads the records of a link (bus/records.pxd), independently of the compiled code."""
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+PUBLISH, SETTLE, CREDIT, REQUEST, RESPONSE, EVENT = 1, 2, 3, 4, 5, 6
+DELIVER, GET_OK, WATERMARK, REFUSED = 16, 17, 18, 19
+ACK, REQUEUE, REJECT = 0, 1, 2
+PERSISTENT, CONFIRM = 1, 2
+NO_TTL = 0xFFFF_FFFF_FFFF_FFFF
+NO_PROPERTIES = b"\x00\x00"
+
+
+def padded(record: bytes) -> bytes:
+    return record + bytes(-len(record) % 8)
+
+
+def finished(record: bytes) -> bytes:
+    """Pads, and writes the length into the first word."""
+    whole = padded(record)
+    return struct.pack("<I", len(whole)) + whole[4:]
+
+
+def deliver(
+    consumer: int, body: bytes = b"", *, exchange: bytes = b"", routing_key: bytes = b"", properties: bytes = NO_PROPERTIES,
+    redelivered: bool = False, kind: int = DELIVER, message_count: int = 0, queue_id: int = 1,
+) -> bytes:
+    head = struct.pack(
+        "<IBBHIIIBBHII", 0, kind, int(redelivered), int(redelivered), consumer, len(properties), len(body),
+        len(exchange), len(routing_key), 0, message_count, queue_id)
+    return finished(head + exchange + routing_key + properties + body)
+
+
+def get_ok(request_id: int, body: bytes = b"", *, message_count: int = 0, **fields: Any) -> bytes:
+    return deliver(request_id, body, kind=GET_OK, message_count=message_count, **fields)
+
+
+def watermark(processed: int, durable: int = 0) -> bytes:
+    return struct.pack("<IBBHQQ", 24, WATERMARK, 0, 0, processed, durable)
+
+
+def refused(channel: int, publish_sequence: int) -> bytes:
+    return struct.pack("<IBBHIIQ", 24, REFUSED, 0, 0, channel, 0, publish_sequence)
+
+
+def json_record(kind: int, request_id: int, document: Any) -> bytes:
+    text = orjson.dumps(document)
+    return finished(struct.pack("<IBBHII", 0, kind, 0, 0, request_id, len(text)) + text)
+
+
+def response(request_id: int, document: Any) -> bytes:
+    return json_record(RESPONSE, request_id, document)
+
+
+def event(document: Any) -> bytes:
+    return json_record(EVENT, 0, document)
+
+
+@dataclass(frozen=True)
+class Published:
+    channel: int
+    flags: int
+    publish_sequence: int
+    queues: tuple[int, ...]
+    exchange: bytes
+    routing_key: bytes
+    properties: bytes
+    body: bytes
+    priority: int
+    ttl_ms: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    channel: int
+    outcome: int
+    delivery_sequence: int
+    multiple: bool
+
+
+@dataclass(frozen=True)
+class Credited:
+    connection: int
+    delivered_bytes: int
+
+
+@dataclass(frozen=True)
+class Document:
+    kind: int
+    request_id: int
+    document: Any
+
+
+Record = Published | Settled | Credited | Document
+
+
+def read(batch: bytes) -> list[Record]:
+    """The records that the core wrote for a shard."""
+    records: list[Record] = []
+    while batch:
+        size, kind, flags, extra = struct.unpack_from("<IBBH", batch)
+        assert size % 8 == 0 and 8 <= size <= len(batch)
+        record, batch = batch[:size], batch[size:]
+        if kind == PUBLISH:
+            channel, properties_bytes, sequence, body_bytes, exchange_bytes, key_bytes, priority, _, ttl_ms = struct.unpack_from(
+                "<IIQIBBBBQ", record, 8)
+            queues = struct.unpack_from(f"<{extra}I", record, 40)
+            at = 40 + (extra * 4 + 7) // 8 * 8
+            pieces = []
+            for length in (exchange_bytes, key_bytes, properties_bytes, body_bytes):
+                pieces.append(record[at : at + length])
+                at += length
+            assert len(record) - at < 8 and not any(record[at:]), "padding is zero and shorter than 8"
+            records.append(Published(channel, flags, sequence, queues, *pieces, priority, ttl_ms))
+        elif kind == SETTLE:
+            assert size == 24
+            channel, _, sequence = struct.unpack_from("<IIQ", record, 8)
+            records.append(Settled(channel, extra, sequence, bool(flags & 1)))
+        elif kind == CREDIT:
+            assert size == 24
+            connection, _, delivered = struct.unpack_from("<IIQ", record, 8)
+            records.append(Credited(connection, delivered))
+        else:
+            request_id, json_bytes = struct.unpack_from("<II", record, 8)
+            records.append(Document(kind, request_id, orjson.loads(record[16 : 16 + json_bytes])))
+    return records
