@@ -1,0 +1,143 @@
+"""A link between two LinkSets in one loop, over each kind of link."""
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus.doorbell import Doorbell, create_board, map_board
+from bus.links import SHARED_MEMORY, ZEROMQ, LinkEnd, LinkSet
+from bus.ring import create_link_file
+
+RING_BYTES = 64 * 1024
+WAIT_S = 10.0
+
+
+class Side:
+    """One process of the link: what its callbacks were told."""
+
+    def __init__(self, world: World, role: str, incarnation: int) -> None:
+        self.role = role
+        self.incarnation = incarnation
+        self.batches: list[bytes] = []
+        self.idles = 0
+        self.ups = 0
+        self.downs = 0
+        self.writable = 0
+        self.failures: list[BaseException] = []
+        self.on_batch: Callable[[LinkEnd, memoryview], None] = self.keep
+        self.links = LinkSet(
+            asyncio.get_running_loop(),
+            role,
+            0,
+            lambda link, view: self.on_batch(link, view),
+            self._up,
+            self._down,
+            self._writable,
+            self._idle,
+            incarnation=incarnation,
+            doorbell=world.bell(role),
+            peer_doorbell=lambda role, index: world.bell(role),
+            push=world.pushed.append,
+            on_failure=self.failures.append,
+        )
+
+    def keep(self, link: LinkEnd, view: memoryview) -> None:
+        self.batches.append(bytes(view))
+
+    def _up(self, link: LinkEnd) -> None:
+        self.ups += 1
+
+    def _down(self, link: LinkEnd) -> None:
+        self.downs += 1
+
+    def _writable(self, link: LinkEnd) -> None:
+        self.writable += 1
+
+    def _idle(self) -> None:
+        self.idles += 1
+
+    @property
+    def end(self) -> LinkEnd:
+        end = self.links.get(0)
+        assert end is not None
+        return end
+
+
+class World:
+    """What the supervisor does for real processes."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self.kind = kind
+        self.directory = directory
+        self.pushed: list[dict[str, Any]] = []
+        self._serial = 0
+        self._descriptors = {role: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for role in ("gateway", "shard")}
+        create_board(str(directory / "board"), 2)
+        self._sides: list[Side] = []
+
+    def bell(self, role: str) -> Doorbell:
+        board = map_board(str(self.directory / "board"))
+        return Doorbell(board, ("gateway", "shard").index(role), self._descriptors[role])
+
+    def side(self, role: str, incarnation: int = 1) -> Side:
+        side = Side(self, role, incarnation)
+        if self.kind == ZEROMQ and role == "shard":
+            side.links.listen(self._address(incarnation))
+        self._sides.append(side)
+        return side
+
+    def _address(self, shard_incarnation: int) -> str:
+        return f"ipc://{self.directory}/s{shard_incarnation}"
+
+    def connect(self, gateway: Side, shard: Side) -> Path | None:
+        self._serial += 1
+        message: dict[str, Any] = {"verb": "link.up", "kind": self.kind}
+        path = None
+        if self.kind == SHARED_MEMORY:
+            path = self.directory / f"link{self._serial}"
+            create_link_file(str(path), RING_BYTES)
+            message["path"] = str(path)
+        else:
+            message["address"] = self._address(shard.incarnation)
+        for side, peer in ((shard, gateway), (gateway, shard)):
+            side.links.receive_push(
+                {**message, "peer_role": peer.role, "peer": 0, "incarnation": peer.incarnation}
+            )
+        return path
+
+    def disconnect(self, side: Side, gone: Side) -> None:
+        side.links.receive_push(
+            {"verb": "link.down", "peer_role": gone.role, "peer": 0, "incarnation": gone.incarnation}
+        )
+
+    def close(self) -> None:
+        for side in self._sides:
+            side.links.close()
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
+
+@pytest.fixture(params=[SHARED_MEMORY, ZEROMQ])
+async def world(request: pytest.FixtureRequest, short_directory: Path) -> AsyncIterator[World]:
+    world = World(request.param, short_directory)
+    yield world
+    world.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def short_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unix socket paths are short."""
+    return tmp_path_factory.mktemp("b")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Lets the loop run until something is so."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.001)
