@@ -2,11 +2,10 @@
 
 Gateways and the catalog both give them. A refusal is an error of amqp091/errors.py, to be raised.
 """
-from typing import Any, Literal
+from typing import Literal
 
 from amqp091.constants import NO_METHOD, MethodId
 from amqp091.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
-from amqp091.tables import type_name
 
 Kind = Literal["exchange", "queue"]
 
@@ -73,38 +72,3 @@ def no_permission(
     return AccessRefused(
         f"{permission} access to {resource(kind, name, vhost)} refused for user '{user}'", method=method
     )
-
-
-def inequivalent_property(
-    kind: Kind, name: str, vhost: str, key: str, received: object, current: object,
-    *, method: MethodId = NO_METHOD,
-) -> PreconditionFailed:  # fmt: skip
-    """A redeclaration differs in a field of the method: durable, auto_delete, type, internal."""
-    return _inequivalent(kind, name, vhost, key, f"'{_word(received)}'", f"'{_word(current)}'", method)
-
-
-def inequivalent_argument(
-    kind: Kind, name: str, vhost: str, key: str, received: Any, current: Any, *, method: MethodId = NO_METHOD
-) -> PreconditionFailed:
-    """A redeclaration differs in one of its arguments; None: it has none of that name."""
-    return _inequivalent(kind, name, vhost, key, _argument(received), _argument(current), method)
-
-
-def _inequivalent(
-    kind: Kind, name: str, vhost: str, key: str, received: str, current: str, method: MethodId
-) -> PreconditionFailed:
-    return PreconditionFailed(
-        f"inequivalent arg '{key}' for {resource(kind, name, vhost)}: received {received} but current is {current}",
-        method=method,
-    )
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _argument(value: Any) -> str:
-    if value is None:
-        return "none"
-    shown = value.decode("utf-8", "replace") if isinstance(value, bytes) else _word(value)
-    return f"the value '{shown}' of type '{type_name(value)}'"

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
-    #define WARREN_EXPIRATION_MS_MAX 4294967295ULL
+    #define WARREN_EXPIRATION_MS_MAX 315360000000ULL   /* ten years, as in RabbitMQ */
     #define WARREN_PROPERTIES_BYTES_MAX 4294967295ULL
     """
     # too large for an enum
@@ -31,7 +31,7 @@ cdef enum:
     SCAN_BAD_WEIGHT = -5        # FRAME_ERROR: content header with a weight
     SCAN_NOT_A_NUMBER = -6      # parse_expiration
     SCAN_NEGATIVE = -7          # parse_expiration
-    SCAN_TOO_BIG = -8           # parse_expiration
+    SCAN_TOO_LONG = -8          # parse_expiration
 
     # method_word() of the methods that compiled code handles: class id << 16 | method id
     METHOD_BASIC_PUBLISH = 60 << 16 | 40

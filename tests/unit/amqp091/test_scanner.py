@@ -4,7 +4,7 @@ import struct
 import pytest
 
 from amqp091 import methods, properties, scanner
-from amqp091.errors import FrameError, PreconditionFailed, SyntaxError_
+from amqp091.errors import FrameError, SyntaxError_
 from amqp091.properties import Properties
 
 
@@ -156,27 +156,19 @@ def test_headers_nested_without_end_are_refused() -> None:
     assert not scanner.is_table(struct.pack(">I", len(body)) + body)
 
 
+EXPIRATION_MS_MAX = 315_360_000_000     # ten years
+
+
 @pytest.mark.parametrize(
-    ("text", "ttl_ms"), [(b"0", 0), (b"60000", 60000), (b"+5", 5), (b"-0", 0), (b"4294967295", 2**32 - 1)]
+    ("text", "ttl_ms"),
+    [(b"0", 0), (b"60000", 60000), (b"+5", 5), (b"-0", 0), (b"%d" % EXPIRATION_MS_MAX, EXPIRATION_MS_MAX)],
 )
 def test_expirations_are_read(text: bytes, ttl_ms: int) -> None:
-    assert scanner.expiration_ms(text) == ttl_ms
+    assert scanner.read_expiration(text) == ttl_ms
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        (b"", "no_integer"),
-        (b"+", "no_integer"),
-        (b"1.5", "no_integer"),
-        (b" 1", "no_integer"),
-        (b"x", "no_integer"),
-        (b"-1", "{value_negative,-1}"),
-        (b"4294967296", "{value_too_big,4294967296}"),
-        (b"9" * 255, "{value_too_big,999"),
-    ],
+    "text", [b"", b"+", b"-", b"1.5", b" 1", b"1 ", b"x", b"1x", b"-1", b"%d" % (EXPIRATION_MS_MAX + 1), b"9" * 255]
 )
-def test_other_expirations_are_refused(text: bytes, why: str) -> None:
-    with pytest.raises(PreconditionFailed) as caught:
-        scanner.expiration_ms(text)
-    assert f"invalid expiration '{text.decode()}': {why}" in caught.value.text
+def test_other_expirations_are_refused(text: bytes) -> None:
+    assert scanner.read_expiration(text) < 0
