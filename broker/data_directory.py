@@ -72,7 +72,7 @@ class DataDirectory:
             raise StartError(f"{file} is damaged; restore it from a backup of this data directory") from None
         if data_format != FORMAT:
             raise StartError(
-                f"data directory {self.path} has format {data_format} and this version of Warren reads format {FORMAT}: "
+                f"data directory {self.path} has format {data_format}, this version of Warren reads format {FORMAT}: "
                 "start the version that wrote it, or give another directory with --data"
             )
         _check_writable(self.path)
@@ -135,7 +135,8 @@ def _open_and_lock(path: Path) -> int:
             running = read_broker_file(path)
             who = f" (pid {running['pid']})" if running and "pid" in running else ""
             raise StartError(
-                f"data directory {path} is in use by another broker{who}: stop it, or give another directory with --data"
+                f"data directory {path} is in use by another broker{who}: "
+                "stop it, or give another directory with --data"
             ) from None
 
 

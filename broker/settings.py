@@ -94,7 +94,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     shutdown_timeout_s: Seconds = 10.0                               # for each role in turn, then it is killed
-    silence_s_max: Seconds = 30.0                                    # a process silent for longer is killed and restarted
+    silence_s_max: Seconds = 30.0                                    # a process silent for longer is restarted
 
 
 def load(

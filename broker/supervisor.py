@@ -26,7 +26,6 @@ from broker.runtime_directory import RuntimeDirectory
 from broker.service_manager import ServiceManager
 from broker.settings import Settings, plain
 from broker.version import VERSION
-from bus.context import StartError
 from bus.control import ControlError, ControlServer, Message
 from bus.doorbell import create_board
 
@@ -373,7 +372,7 @@ class Supervisor:
             free = 0
         if self._alarms.check(used, free):
             logger.warning(
-                "alarms: memory %s, disk %s", *("raised" if on else "clear" for on in (self._alarms.memory, self._alarms.disk)),
+                "alarms: memory %s, disk %s", _raised(self._alarms.memory), _raised(self._alarms.disk),
                 extra={"fields": {
                     "memory_used_bytes": used, "memory_bytes_max": self._alarms.memory_bytes_max,
                     "disk_free_bytes": free, "disk_free_limit_bytes": self._alarms.disk_free_limit_bytes,
@@ -432,3 +431,7 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _raised(alarm: bool) -> str:
+    return "raised" if alarm else "clear"

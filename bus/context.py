@@ -15,7 +15,7 @@ from typing import Any
 
 from bus.control import ControlClient, ControlError, Message
 from bus.doorbell import Doorbell
-from bus.links import LinkEnd, LinkSet, ZEROMQ
+from bus.links import ZEROMQ, LinkEnd, LinkSet
 
 logger = logging.getLogger(__name__)
 

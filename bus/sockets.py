@@ -42,7 +42,7 @@ class SocketPump:
         self._loop = loop
         self._socket = socket
         self._on_message = on_message
-        self._descriptor: int = socket.get(zmq.FD)
+        self._descriptor = int(socket.get(zmq.FD))
         self._drain_scheduled = False
         self._closed = False
         loop.add_reader(self._descriptor, self._drain)
@@ -61,7 +61,7 @@ class SocketPump:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
             sent = False
-        if self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+        if int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
             self._schedule_drain()
         return sent
 

@@ -19,11 +19,11 @@ def log() -> None:
 @click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def dump_segment(segment: Path, output_format: str) -> None:
     """Print what a SEGMENT of a log holds, one record per line. The broker may be running."""
-    from log.dump import dump               # here, as NumPy would slow down every other command
+    from log.dump import dump  # here, as NumPy would slow down every other command
     from log.formats import UnknownFormat
 
     try:
-        for record in dump(segment):
+        for record in dump(str(segment)):
             click.echo(_line(record, output_format))
     except UnknownFormat as error:
         raise click.ClickException(str(error)) from None

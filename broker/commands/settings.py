@@ -19,7 +19,7 @@ SECRET = frozenset({"default_pass"})
 def settings(settings_file: Path | None, output_format: str) -> None:
     """Show all settings and their values; checks the file and the environment."""
     values = plain(load(settings_file, os.environ, {}))
-    values.update({key: "***" for key in SECRET})
+    values.update(dict.fromkeys(SECRET, "***"))
     rows = [
         {"setting": key, "value": value, "default": "" if _is_default(key, value) else "changed"}
         for key, value in values.items()
