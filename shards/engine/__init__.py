@@ -1,0 +1,17 @@
+"""The compiled queue engine of a shard. One subject per file:
+
+    state           the structures: queues, consumers, channels, connections, gateways
+    tables          queues by id, handles by slot
+    ready_ring      ready messages of a queue, in order
+    returned_heap   messages that came back to a queue
+    unacked_ring    messages that a channel holds
+    ingest          records of a batch: publishes, settlements, credit
+    dispatch        queues to consumers; basic.get
+    settling        acked, rejected, requeued
+    members         how consumers, channels, connections and gateways come and go
+    engine          the surface for Python
+"""
+from shards.engine.engine import EVENT, REQUEST, RESPONSE, Engine, ExclusiveConflict, UnknownQueue
+from shards.engine.ingest import BadRecord
+
+__all__ = ["EVENT", "REQUEST", "RESPONSE", "BadRecord", "Engine", "ExclusiveConflict", "UnknownQueue"]

@@ -1,0 +1,189 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Dispatch: each message of a queue to the consumer whose turn it is, as DELIVER records.
+
+Consumers take turns in the circle `available`. What holds a consumer back is looked at
+when its turn comes: it then leaves the circle for the list of what it waits for
+(its channel's credit, its connection's window, its gateway's link; nothing, where its own
+prefetch is used up) and comes back at the end when that has changed. So an idle or a
+blocked consumer costs nothing per message. Consumer priorities have their place here:
+one circle per level, the highest that is not empty.
+"""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+from bus.batch cimport Batch
+from bus.limits cimport CONNECTION_WINDOW_BYTES
+from bus.records cimport DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, DeliverRecord, aligned
+from log.store cimport Entry, Message
+from shards.engine.ready_ring cimport drop_first_ready, first_ready
+from shards.engine.returned_heap cimport drop_first_returned
+from shards.engine.state cimport (
+    OUTGOING_TURN_BYTES_MAX, OWNER_IS_QUEUE, Channel, Connection, Consumer, EngineState, Gateway, Queue, enlist,
+    outgoing_of, ready_count, unlist, untouch,
+)
+from shards.engine.unacked_ring cimport push_unacked
+
+cdef enum:
+    DELIVERY_COUNT_MAX = 254
+
+
+cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept:
+    """The consumer whose turn it is, or NULL where none can take a message now."""
+    cdef Consumer *consumer = queue.available.first
+    cdef Channel *channel
+    while consumer != NULL:
+        channel = consumer.channel
+        if channel.paused:
+            enlist(consumer, &channel.waiting)
+        elif not consumer.no_ack and consumer.prefetch and consumer.unacked >= consumer.prefetch:
+            unlist(consumer)
+        elif not consumer.no_ack and channel.limited and channel.credit == 0:
+            enlist(consumer, &channel.waiting)
+            if not channel.in_wanting:
+                channel.in_wanting = True
+                channel.wanting_next = engine.wanting
+                engine.wanting = channel
+        elif channel.connection.delivered_bytes - channel.connection.credited_bytes >= CONNECTION_WINDOW_BYTES:
+            enlist(consumer, &channel.connection.waiting)
+        elif channel.gateway.congested or outgoing_of(channel.gateway).size >= OUTGOING_TURN_BYTES_MAX:
+            enlist(consumer, &channel.gateway.waiting)
+        else:
+            return consumer
+        consumer = queue.available.first
+    return NULL
+
+
+cdef inline DeliverRecord *append_record(Gateway *gateway, uint8_t kind, Queue *queue, const Entry *entry,
+                                         const Message *message) except NULL:
+    """DELIVER or GET_OK with its content, but for what tells them apart."""
+    cdef size_t used = sizeof(DeliverRecord) + message.content_bytes
+    cdef size_t record_bytes = aligned(used)
+    cdef uint8_t *place = outgoing_of(gateway).reserve(record_bytes)
+    cdef DeliverRecord *record = <DeliverRecord *> place
+    record.record_bytes = <uint32_t> record_bytes
+    record.kind = kind
+    record.flags = DELIVER_REDELIVERED if entry.delivery_count else 0
+    record.delivery_count = entry.delivery_count
+    record.properties_bytes = message.properties_bytes
+    record.body_bytes = message.body_bytes
+    record.exchange_bytes = message.exchange_bytes
+    record.routing_key_bytes = message.routing_key_bytes
+    record.reserved = 0
+    record.message_count = 0
+    record.queue_id = queue.queue_id
+    memcpy(place + sizeof(DeliverRecord), message.content, message.content_bytes)
+    if record_bytes != used:
+        memset(place + used, 0, record_bytes - used)
+    return record
+
+
+cdef inline int hold(EngineState engine, Channel *channel, Queue *queue, Entry *entry, uintptr_t owner) except -1:
+    """The message is delivered once more and awaits an ack."""
+    if entry.delivery_count < DELIVERY_COUNT_MAX:
+        entry.delivery_count += 1
+    engine.store.delivered(entry, entry.delivery_count)
+    push_unacked(&channel.unacked, channel.delivery_sequence + 1, entry, owner)
+    channel.delivery_sequence += 1
+    queue.unacked += 1
+    return 0
+
+
+cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Message *message) except -1:
+    """To the consumer that next_consumer named. Where it takes part in acks, the entry is its channel's from here on;
+    otherwise the caller's to be done with."""
+    cdef Channel *channel = consumer.channel
+    cdef Queue *queue = consumer.queue
+    cdef DeliverRecord *record = append_record(channel.gateway, KIND_DELIVER, queue, entry, message)
+    record.consumer = consumer.handle
+    channel.connection.delivered_bytes += record.record_bytes
+    queue.delivered += 1
+    if entry.delivery_count:
+        queue.redelivered += 1
+    if not consumer.no_ack:
+        hold(engine, channel, queue, entry, <uintptr_t> consumer)
+        consumer.unacked += 1
+        if channel.limited:
+            channel.credit -= 1
+    queue.available.first = consumer.next
+    return 0
+
+
+cdef inline Entry *first_entry(Queue *queue) noexcept:
+    """The message whose turn it is, or NULL."""
+    if queue.returned.count:
+        return queue.returned.entries
+    if queue.ready.count:
+        return first_ready(&queue.ready)
+    return NULL
+
+
+cdef inline void drop_first(Queue *queue) noexcept:
+    if queue.returned.count:
+        drop_first_returned(&queue.returned)
+    else:
+        drop_first_ready(&queue.ready)
+
+
+cdef int dispatch_queue(EngineState engine, Queue *queue) except -1:
+    """Until no message or no consumer is left."""
+    cdef Consumer *consumer
+    cdef Entry *first
+    cdef Entry entry
+    cdef Message message
+    while True:
+        first = first_entry(queue)
+        if first == NULL:
+            return 0
+        consumer = next_consumer(engine, queue)
+        if consumer == NULL:
+            return 0
+        entry = first[0]
+        drop_first(queue)
+        if not engine.store.read(&entry, &message):
+            engine.store.acked(&entry)          # damaged: the store has said so
+            continue
+        deliver(engine, consumer, &entry, &message)
+        if consumer.no_ack:
+            engine.store.acked(&entry)
+            queue.acknowledged += 1
+
+
+cdef int dispatch_touched(EngineState engine) except -1:
+    """All queues that may have something to dispatch, in the order in which they were touched."""
+    cdef Queue *queue
+    while engine.touched_first != NULL:
+        queue = engine.touched_first
+        untouch(engine, queue)
+        dispatch_queue(engine, queue)
+    return 0
+
+
+cdef bint get_one(EngineState engine, Queue *queue, Channel *channel, uint32_t request_id, bint no_ack) except -1:
+    """basic.get: False where the queue has nothing ready."""
+    cdef Entry *first
+    cdef Entry entry
+    cdef Message message
+    cdef DeliverRecord *record
+    cdef uint64_t left
+    while True:
+        first = first_entry(queue)
+        if first == NULL:
+            return False
+        entry = first[0]
+        drop_first(queue)
+        if engine.store.read(&entry, &message):
+            break
+        engine.store.acked(&entry)
+    record = append_record(channel.gateway, KIND_GET_OK, queue, &entry, &message)
+    record.consumer = request_id
+    left = ready_count(queue)
+    record.message_count = 0xFFFFFFFF if left > 0xFFFFFFFF else <uint32_t> left
+    queue.delivered += 1
+    if entry.delivery_count:
+        queue.redelivered += 1
+    if no_ack:
+        engine.store.acked(&entry)
+        queue.acknowledged += 1
+    else:
+        hold(engine, channel, queue, &entry, <uintptr_t> queue | OWNER_IS_QUEUE)
+    return True

@@ -1,0 +1,422 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The queue engine of one shard: queues, their messages, their consumers.
+
+Takes batches of records from gateways and leaves records for gateways in `outgoing`
+batches. Has no clock, no socket and no thread, and knows no names: queues are numbers,
+what gateways own are handles. The worker (shards/worker.py) drives it:
+
+    engine.now_ms = ...
+    offset = engine.receive(gateway, view)          stops at each JSON record
+    engine.dispatch()                               once after all input, or before a JSON request
+    link.send(engine.outgoing(gateway)); engine.sent(gateway)
+
+A message is in exactly one place: ready or returned in its queue, or unacknowledged in a
+channel. Its Entry is acknowledged in the store when it leaves the last one.
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc
+from libc.string cimport memcpy, memset
+
+from bus.batch cimport Batch
+from bus.records cimport (
+    KIND_EVENT, KIND_REQUEST, KIND_RESPONSE, KIND_WATERMARK, JsonRecord, WatermarkRecord, aligned,
+)
+from log.store cimport Entry
+from shards.engine.dispatch cimport dispatch_touched, get_one
+from shards.engine.ingest cimport apply_records
+from shards.engine.members cimport (
+    add_consumer, channel_for, connection_for, remove_channel, remove_connection, remove_consumer, remove_gateway,
+    set_prefetch,
+)
+from shards.engine.ready_ring cimport drop_first_ready, first_ready, push_ready, ready_memory_bytes
+from shards.engine.returned_heap cimport free_returned
+from shards.engine.settling cimport forget_queue, requeue_all
+from shards.engine.state cimport (
+    Channel, Connection, Consumer, EngineState, Gateway, Queue, free_queue, outgoing_of, ready_count, touch, untouch,
+    wake,
+)
+from shards.engine.tables cimport handle_at, put_queue, queue_at, take_queue
+
+from shards.engine.ingest import BadRecord
+
+REQUEST = KIND_REQUEST
+RESPONSE = KIND_RESPONSE
+EVENT = KIND_EVENT
+cdef enum:
+    WANTED_MAX = 65535              # a channel-wide prefetch is never larger
+
+
+class UnknownQueue(KeyError):
+    """No queue of this shard has that id."""
+
+
+class ExclusiveConflict(Exception):
+    """The queue has an exclusive consumer, or has consumers and one asked for it alone."""
+
+
+cdef class Engine(EngineState):
+    """See the module."""
+
+    # -- batches from gateways
+
+    def receive(self, uint32_t gateway, const uint8_t[::1] batch not None, size_t offset=0) -> int:
+        """Applies records from `offset` on; returns len(batch), or where a JSON record is. BadRecord where one lies."""
+        self.refused_bytes[0] = self.refused_bytes[1] = <size_t> -1
+        if offset >= <size_t> batch.shape[0]:
+            return offset
+        return apply_records(self, self.gateway_at(gateway), &batch[0], offset, batch.shape[0])
+
+    @staticmethod
+    def read_json(const uint8_t[::1] batch not None, size_t offset):
+        """The JSON record that `receive` stopped at: (kind, request id, document, offset behind it)."""
+        cdef size_t left = batch.shape[0] - offset
+        cdef const JsonRecord *record
+        if offset > <size_t> batch.shape[0] or left < sizeof(JsonRecord):
+            raise BadRecord("a JSON record without its fields")
+        record = <const JsonRecord *> &batch[offset]
+        if (
+            record.record_bytes > left or record.record_bytes < sizeof(JsonRecord)
+            or record.json_bytes > record.record_bytes - sizeof(JsonRecord)
+        ):
+            raise BadRecord(f"a JSON record of {record.record_bytes} bytes for {record.json_bytes}")
+        document = <bytes> (<const char *> record + sizeof(JsonRecord))[:record.json_bytes]
+        return record.kind, record.request_id, document, offset + record.record_bytes
+
+    cdef Gateway *gateway_at(self, uint32_t gateway) except NULL:
+        if gateway >= self.gateway_count:
+            raise IndexError(f"no gateway {gateway}")
+        return &self.gateways[gateway]
+
+    cdef Queue *queue_with(self, uint32_t queue_id) except NULL:
+        cdef Queue *queue = <Queue *> queue_at(&self.queues, queue_id)
+        if queue == NULL:
+            raise UnknownQueue(queue_id)
+        return queue
+
+    # -- batches to gateways
+
+    def dispatch(self) -> None:
+        """Gives ready messages to consumers as far as these can take them, and looks after channels' credit."""
+        dispatch_touched(self)
+        if self.wanting != NULL or self.credited != NULL:
+            self.settle_credit()
+
+    def outgoing(self, uint32_t gateway) -> Batch:
+        """What waits to be sent to the gateway; `sent` when it was."""
+        self.gateway_at(gateway)
+        return self.batches[gateway]
+
+    def pending(self) -> list:
+        """The gateways whose outgoing batch is not empty."""
+        cdef uint32_t i
+        return [i for i in range(self.gateway_count) if outgoing_of(&self.gateways[i]).size]
+
+    def sent(self, uint32_t gateway) -> None:
+        """The outgoing batch was given to the link (or there is none): consumers that waited for that go on."""
+        cdef Gateway *there = self.gateway_at(gateway)
+        outgoing_of(there).clear()
+        if not there.congested:
+            wake(self, &there.waiting)
+
+    def set_congested(self, uint32_t gateway, bint congested) -> None:
+        """Nothing is dispatched to the gateway while its link is full."""
+        cdef Gateway *there = self.gateway_at(gateway)
+        there.congested = congested
+        if not congested:
+            wake(self, &there.waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Whether `dispatch` would find nothing to look at."""
+        return self.touched_first == NULL
+
+    def respond(self, uint32_t gateway, uint32_t request_id, bytes document not None) -> None:
+        self.append_json(gateway, KIND_RESPONSE, request_id, document)
+
+    def event(self, uint32_t gateway, bytes document not None) -> None:
+        self.append_json(gateway, KIND_EVENT, 0, document)
+
+    cdef int append_json(self, uint32_t gateway, uint8_t kind, uint32_t request_id, bytes document) except -1:
+        cdef size_t used = sizeof(JsonRecord) + len(document)
+        cdef size_t record_bytes = aligned(used)
+        cdef uint8_t *place = outgoing_of(self.gateway_at(gateway)).reserve(record_bytes)
+        cdef JsonRecord *record = <JsonRecord *> place
+        memset(place, 0, sizeof(JsonRecord))
+        record.record_bytes = <uint32_t> record_bytes
+        record.kind = kind
+        record.request_id = request_id
+        record.json_bytes = <uint32_t> len(document)
+        memcpy(place + sizeof(JsonRecord), <const char *> document, len(document))
+        memset(place + used, 0, record_bytes - used)
+        return 0
+
+    def watermark(self, uint32_t gateway, uint64_t processed_batch, uint64_t durable_batch) -> None:
+        cdef uint8_t *place = outgoing_of(self.gateway_at(gateway)).reserve(sizeof(WatermarkRecord))
+        cdef WatermarkRecord *record = <WatermarkRecord *> place
+        memset(place, 0, sizeof(WatermarkRecord))
+        record.record_bytes = sizeof(WatermarkRecord)
+        record.kind = KIND_WATERMARK
+        record.processed_batch = processed_batch
+        record.durable_batch = durable_batch
+
+    # -- queues
+
+    def add_queue(self, uint32_t queue_id, bint durable, bint auto_delete, uint64_t highest_number=0) -> None:
+        """A queue whose entries will have numbers above `highest_number`."""
+        cdef Queue *queue
+        if queue_at(&self.queues, queue_id) != NULL:
+            raise ValueError(f"queue {queue_id} is there already")
+        queue = <Queue *> calloc(1, sizeof(Queue))
+        if queue == NULL:
+            raise MemoryError()
+        queue.queue_id = queue_id
+        queue.durable = durable
+        queue.auto_delete = auto_delete
+        queue.next_number = highest_number + 1
+        put_queue(&self.queues, queue_id, queue)
+
+    def has_queue(self, uint32_t queue_id) -> bool:
+        return queue_at(&self.queues, queue_id) != NULL
+
+    def load(self, uint32_t queue_id, entries) -> None:
+        """Recovered entries (numpy, ENTRY_DTYPE), ascending, into a queue that has had none yet."""
+        cdef Queue *queue = self.queue_with(queue_id)
+        cdef const uint8_t[::1] raw = entries.view("u1")
+        cdef const Entry *entry
+        cdef size_t i, count = raw.shape[0] // sizeof(Entry)
+        if raw.shape[0] % sizeof(Entry):
+            raise ValueError("entries of another size")
+        for i in range(count):
+            entry = <const Entry *> &raw[i * sizeof(Entry)]
+            push_ready(&queue.ready, entry)
+            if entry.number >= queue.next_number:
+                queue.next_number = entry.number + 1
+        if queue.available.first != NULL and ready_count(queue):
+            touch(self, queue)
+
+    def remove_queue(self, uint32_t queue_id) -> list:
+        """The queue goes with all its messages; returns its consumers as [(gateway, handle)]."""
+        cdef Queue *queue = self.queue_with(queue_id)
+        cdef uint32_t i, slot
+        cdef Gateway *gateway
+        cdef Channel *channel
+        cancelled = []
+        # what was given to its consumers is the likeliest to be found, so these channels come first
+        while queue.consumers != NULL:
+            channel = queue.consumers.channel
+            cancelled.append((channel.gateway.index, queue.consumers.handle))
+            remove_consumer(self, queue.consumers, [])
+            if queue.unacked:
+                forget_queue(self, channel, queue)
+        for i in range(self.gateway_count):
+            gateway = &self.gateways[i]
+            for slot in range(gateway.channels.capacity):
+                if queue.unacked == 0:
+                    break
+                if gateway.channels.slots[slot] != NULL:
+                    forget_queue(self, <Channel *> gateway.channels.slots[slot], queue)
+        self.drop_ready(queue)
+        untouch(self, queue)
+        if self.recent == queue:
+            self.recent = NULL
+        take_queue(&self.queues, queue_id)
+        free_queue(queue)
+        return cancelled
+
+    def purge(self, uint32_t queue_id) -> int:
+        """Drops what is ready; returns how many that were."""
+        return self.drop_ready(self.queue_with(queue_id))
+
+    cdef uint64_t drop_ready(self, Queue *queue) except? 0:
+        cdef uint64_t count = ready_count(queue), i
+        for i in range(queue.returned.count):
+            self.store.acked(&queue.returned.entries[i])
+        free_returned(&queue.returned)
+        while queue.ready.count:
+            self.store.acked(first_ready(&queue.ready))
+            drop_first_ready(&queue.ready)
+        return count
+
+    def count(self, uint32_t queue_id) -> tuple:
+        """(ready messages, consumers)"""
+        cdef Queue *queue = self.queue_with(queue_id)
+        return ready_count(queue), queue.consumer_count
+
+    def queue_ids(self) -> list:
+        cdef uint32_t i
+        return [
+            self.queues.places[i].queue_id for i in range(self.queues.capacity) if self.queues.places[i].queue != NULL
+        ]
+
+    def describe(self, uint32_t queue_id) -> dict:
+        """The queue's counts, under the names that RabbitMQ lists them by."""
+        cdef Queue *queue = self.queue_with(queue_id)
+        ready = ready_count(queue)
+        return {
+            "queue_id": queue_id,
+            "messages": ready + queue.unacked,
+            "messages_ready": ready,
+            "messages_unacknowledged": queue.unacked,
+            "consumers": queue.consumer_count,
+            "publish_count": queue.published,
+            "deliver_count": queue.delivered,
+            "redeliver_count": queue.redelivered,
+            "ack_count": queue.acknowledged,
+            "memory_bytes": (
+                sizeof(Queue) + ready_memory_bytes(&queue.ready) + queue.returned.capacity * sizeof(Entry)
+            ),
+        }
+
+    # -- consumers and channels
+
+    def consume(self, uint32_t gateway, uint32_t queue_id, uint32_t consumer, uint32_t channel, uint32_t connection, *,
+                bint no_ack, bint exclusive, uint32_t prefetch) -> None:
+        """UnknownQueue, ExclusiveConflict. Asking again with a handle that consumes already changes nothing."""
+        cdef Gateway *there = self.gateway_at(gateway)
+        cdef Queue *queue = self.queue_with(queue_id)
+        cdef Channel *of_channel
+        if handle_at(&there.consumers, consumer) != NULL:
+            return
+        if queue.exclusive_consumer != NULL or exclusive and queue.consumer_count:
+            raise ExclusiveConflict(queue_id)
+        of_channel = channel_for(self, there, channel, connection_for(self, there, connection))
+        add_consumer(self, queue, of_channel, consumer, no_ack, exclusive, prefetch)
+
+    def cancel(self, uint32_t gateway, uint32_t consumer) -> list:
+        """Unknown consumers are none. This and the others below return auto-delete queues that are unused now."""
+        cdef Consumer *found = <Consumer *> handle_at(&self.gateway_at(gateway).consumers, consumer)
+        unused = []
+        if found != NULL:
+            remove_consumer(self, found, unused)
+        return unused
+
+    def get(self, uint32_t gateway, uint32_t request_id, uint32_t queue_id, uint32_t channel, bint no_ack,
+            connection=None) -> bool:
+        """basic.get: a GET_OK record, or False where the queue has nothing ready."""
+        cdef Gateway *there = self.gateway_at(gateway)
+        cdef Queue *queue = self.queue_with(queue_id)
+        return get_one(self, queue, self.named_channel(there, channel, connection), request_id, no_ack)
+
+    cdef Channel *named_channel(self, Gateway *gateway, uint32_t channel, connection) except NULL:
+        """Where the gateway says whose channel it is, it is found when that connection ends."""
+        cdef Connection *of_connection = NULL
+        if connection is not None:
+            of_connection = connection_for(self, gateway, connection)
+        return channel_for(self, gateway, channel, of_connection)
+
+    def qos(self, uint32_t gateway, uint32_t channel, *, bint limited, prefetch=None, bint paused=False,
+            connection=None) -> None:
+        """`prefetch` for all live consumers, or None. A limited channel starts with no credit each time it is said."""
+        cdef Channel *there = self.named_channel(self.gateway_at(gateway), channel, connection)
+        if prefetch is not None:
+            set_prefetch(self, there, prefetch)
+        there.limited = limited
+        there.paused = paused
+        there.credit = 0
+        there.wanted = 0
+        wake(self, &there.waiting)
+
+    def grant(self, uint32_t gateway, uint32_t channel, uint64_t count) -> None:
+        """Credit for a limited channel."""
+        cdef Channel *there = <Channel *> handle_at(&self.gateway_at(gateway).channels, channel)
+        if there == NULL or not there.limited:
+            return
+        there.credit += count
+        there.wanted -= min(there.wanted, count)
+        if not there.in_credited:
+            there.in_credited = True
+            there.credited_next = self.credited
+            self.credited = there
+        wake(self, &there.waiting)
+
+    cdef int settle_credit(self) except -1:
+        """After a dispatch: says what limited channels could use, and gives back what they could not."""
+        cdef Channel *channel
+        cdef uint64_t demand
+        while self.credited != NULL:
+            channel = self.credited
+            self.credited = channel.credited_next
+            channel.in_credited = False
+            if channel.limited and channel.credit:
+                # before `wanted`: the gateway takes this as the end of what was wanted before
+                self.event(channel.gateway.index, b'{"event":"credit_returned","channel":%d,"count":%d}'
+                           % (channel.handle, channel.credit))
+                channel.credit = 0
+                channel.wanted = 0
+        while self.wanting != NULL:
+            channel = self.wanting
+            self.wanting = channel.wanting_next
+            channel.in_wanting = False
+            if channel.limited and channel.wanted == 0:
+                demand = demand_of(channel)
+                if demand:
+                    channel.wanted = demand
+                    self.event(channel.gateway.index, b'{"event":"credit_wanted","channel":%d,"count":%d}'
+                               % (channel.handle, demand))
+
+    def recover(self, uint32_t gateway, uint32_t channel) -> None:
+        """Everything the channel holds is ready again."""
+        cdef Channel *there = <Channel *> handle_at(&self.gateway_at(gateway).channels, channel)
+        if there != NULL:
+            requeue_all(self, there)
+
+    def close_channel(self, uint32_t gateway, uint32_t channel) -> list:
+        cdef Channel *there = <Channel *> handle_at(&self.gateway_at(gateway).channels, channel)
+        unused = []
+        if there != NULL:
+            remove_channel(self, there, unused)
+        return unused
+
+    def close_connection(self, uint32_t gateway, uint32_t connection) -> list:
+        cdef Connection *there = <Connection *> handle_at(&self.gateway_at(gateway).connections, connection)
+        unused = []
+        if there != NULL:
+            remove_connection(self, there, unused)
+        return unused
+
+    def gateway_down(self, uint32_t gateway) -> list:
+        """Everything it had goes, what is outgoing to it too."""
+        cdef Gateway *there = self.gateway_at(gateway)
+        unused = []
+        remove_gateway(self, there, unused)
+        there.congested = False
+        outgoing_of(there).clear()
+        return unused
+
+    # -- figures
+
+    def statistics(self) -> dict:
+        cdef uint32_t i
+        cdef uint64_t ready = 0, unacknowledged = 0, consumers = 0
+        cdef Queue *queue
+        for i in range(self.queues.capacity):
+            queue = <Queue *> self.queues.places[i].queue
+            if queue != NULL:
+                ready += ready_count(queue)
+                unacknowledged += queue.unacked
+                consumers += queue.consumer_count
+        return {
+            "queues": self.queues.count,
+            "messages_ready": ready,
+            "messages_unacknowledged": unacknowledged,
+            "consumers": consumers,
+            "refused": self.refused_count,
+            "dropped": self.dropped_count,
+        }
+
+
+cdef uint64_t demand_of(Channel *channel) noexcept:
+    """How many messages the channel's consumers that wait for credit could be given."""
+    cdef Consumer *first = channel.waiting.first
+    cdef Consumer *consumer = first
+    cdef uint64_t demand = 0, count
+    while consumer != NULL:
+        count = ready_count(consumer.queue)
+        if not consumer.no_ack:
+            if consumer.prefetch:
+                count = min(count, <uint64_t> (consumer.prefetch - min(consumer.unacked, consumer.prefetch)))
+            demand += count
+        consumer = consumer.next
+        if consumer == first:
+            break
+    return min(demand, <uint64_t> WANTED_MAX)

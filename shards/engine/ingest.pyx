@@ -1,0 +1,187 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The records of a batch, applied in order: publishes, settlements, credit.
+
+A publish whose queue is idle goes straight to the consumer whose turn it is, without the
+detour over the ready ring; to a consumer without acks even without the store, as nothing
+of it remains. Every length is checked before it is used.
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from bus.limits cimport CONNECTION_WINDOW_BYTES
+from bus.records cimport (
+    KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE, OUTCOME_REJECT,
+    PUBLISH_CONFIRM, PUBLISH_PERSISTENT, RECORD_ALIGNMENT, SETTLE_MULTIPLE, CreditRecord, PublishRecord, RecordHeader,
+    RefusedRecord, SettleRecord, aligned,
+)
+from log.store cimport Entry, Message
+from shards.engine.dispatch cimport deliver, next_consumer
+from shards.engine.ready_ring cimport push_ready
+from shards.engine.settling cimport settle
+from shards.engine.state cimport (
+    Channel, Connection, Consumer, EngineState, Gateway, Queue, grow_scratch, outgoing_of, ready_count, touch, wake,
+)
+from shards.engine.tables cimport handle_at, queue_at
+
+
+class BadRecord(ValueError):
+    """A record whose lengths lie: the link it came over is broken."""
+
+
+cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *data, size_t start, size_t end) except? 0:
+    """Applies records from `start` on; returns where it stopped: at `end`, or at a record in JSON."""
+    cdef size_t position = start
+    cdef const RecordHeader *header
+    cdef uint32_t record_bytes
+    while position != end:
+        if end - position < sizeof(RecordHeader):
+            raise BadRecord("a batch ends within a record")
+        header = <const RecordHeader *> (data + position)
+        record_bytes = header.record_bytes
+        if record_bytes < sizeof(RecordHeader) or record_bytes % RECORD_ALIGNMENT or record_bytes > end - position:
+            raise BadRecord(f"a record of {record_bytes} bytes where {end - position} are left")
+        if header.kind == KIND_PUBLISH:
+            publish(engine, gateway, <const PublishRecord *> header)
+        elif header.kind == KIND_SETTLE:
+            settle_record(engine, gateway, <const SettleRecord *> header)
+        elif header.kind == KIND_CREDIT:
+            credit(engine, gateway, <const CreditRecord *> header)
+        elif header.kind == KIND_REQUEST or header.kind == KIND_EVENT or header.kind == KIND_RESPONSE:
+            return position
+        else:
+            raise BadRecord(f"a record of unknown kind {header.kind}")
+        position += record_bytes
+    return position
+
+
+cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *record) except -1:
+    """A message for one or more queues, of which those that do not exist any more are left out."""
+    cdef const uint32_t *queue_ids
+    cdef Queue **queues = engine.scratch_queues
+    cdef uint32_t *ids = engine.scratch_ids
+    cdef uint64_t *numbers = engine.scratch_numbers
+    cdef Queue *queue
+    cdef Consumer *consumer
+    cdef Entry unstored
+    cdef Entry *entry
+    cdef Message message
+    cdef size_t prefix, total
+    cdef uint32_t i, stored = 0
+    cdef bint found = False
+    cdef bint durable = False
+    if record.record_bytes < sizeof(PublishRecord):
+        raise BadRecord("a publish without its fields")
+    prefix = sizeof(PublishRecord) + aligned(<size_t> record.queue_count * sizeof(uint32_t))
+    message.content_bytes = (
+        <size_t> record.exchange_bytes + record.routing_key_bytes + record.properties_bytes + record.body_bytes
+    )
+    total = prefix + message.content_bytes
+    if total > record.record_bytes:
+        raise BadRecord(f"a publish of {record.record_bytes} bytes claims to have {total}")
+    message.content = (<const uint8_t *> record) + prefix
+    message.properties_bytes = record.properties_bytes
+    message.body_bytes = record.body_bytes
+    message.exchange_bytes = record.exchange_bytes
+    message.routing_key_bytes = record.routing_key_bytes
+    message.priority = record.priority
+    message.persistent = record.flags & PUBLISH_PERSISTENT
+    message.ttl_ms = record.ttl_ms
+    message.received_at_ms = engine.now_ms
+
+    if record.queue_count > engine.scratch_capacity:
+        grow_scratch(engine, record.queue_count)
+        queues = engine.scratch_queues
+        ids = engine.scratch_ids
+        numbers = engine.scratch_numbers
+    queue_ids = <const uint32_t *> (record + 1)
+    for i in range(record.queue_count):
+        queue = engine.recent
+        if queue == NULL or queue.queue_id != queue_ids[i]:
+            queue = <Queue *> queue_at(&engine.queues, queue_ids[i])
+            if queue == NULL:
+                continue
+            engine.recent = queue
+        found = True
+        if queue.available.first != NULL and ready_count(queue) == 0:
+            consumer = next_consumer(engine, queue)
+            if consumer != NULL and consumer.no_ack:
+                unstored.delivery_count = 0
+                deliver(engine, consumer, &unstored, &message)
+                queue.published += 1
+                queue.acknowledged += 1
+                continue
+        if queue.durable and message.persistent:
+            durable = True
+        queues[stored] = queue
+        ids[stored] = queue.queue_id
+        numbers[stored] = queue.next_number
+        stored += 1
+    if stored == 0:
+        if not found:
+            engine.dropped_count += 1
+        return 0
+
+    if message.content_bytes >= engine.refused_bytes[durable]:
+        return refuse(engine, gateway, record)
+    try:
+        engine.store.append(durable, &message, ids, numbers, stored, engine.scratch_entries)
+    except OSError as error:
+        # Smaller ones may still fit; the others of this batch need not try.
+        engine.refusal = error
+        engine.refused_bytes[durable] = message.content_bytes
+        return refuse(engine, gateway, record)
+    for i in range(stored):
+        queue = queues[i]
+        entry = &engine.scratch_entries[i]
+        queue.next_number += 1
+        queue.published += 1
+        if queue.available.first != NULL and ready_count(queue) == 0:
+            consumer = next_consumer(engine, queue)
+            if consumer != NULL:
+                deliver(engine, consumer, entry, &message)
+                if consumer.no_ack:
+                    engine.store.acked(entry)
+                    queue.acknowledged += 1
+                continue
+        push_ready(&queue.ready, entry)
+        if queue.available.first != NULL:
+            touch(engine, queue)
+    return 0
+
+
+cdef int refuse(EngineState engine, Gateway *gateway, const PublishRecord *record) except -1:
+    """The store has no room: who waits for a confirm is told."""
+    cdef RefusedRecord *refused
+    engine.refused_count += 1
+    if record.flags & PUBLISH_CONFIRM:
+        refused = <RefusedRecord *> outgoing_of(gateway).reserve(sizeof(RefusedRecord))
+        refused.record_bytes = sizeof(RefusedRecord)
+        refused.kind = KIND_REFUSED
+        refused.flags = 0
+        refused.reserved = 0
+        refused.channel = record.channel
+        refused.reserved2 = 0
+        refused.publish_sequence = record.publish_sequence
+    return 0
+
+
+cdef int settle_record(EngineState engine, Gateway *gateway, const SettleRecord *record) except -1:
+    cdef Channel *channel
+    if record.record_bytes < sizeof(SettleRecord) or record.outcome > OUTCOME_REJECT:
+        raise BadRecord("a settlement without its fields")
+    channel = <Channel *> handle_at(&gateway.channels, record.channel)
+    if channel != NULL:
+        settle(engine, channel, record.delivery_sequence, record.flags & SETTLE_MULTIPLE, record.outcome)
+    return 0
+
+
+cdef int credit(EngineState engine, Gateway *gateway, const CreditRecord *record) except -1:
+    cdef Connection *connection
+    if record.record_bytes < sizeof(CreditRecord):
+        raise BadRecord("credit without its fields")
+    connection = <Connection *> handle_at(&gateway.connections, record.connection)
+    if connection == NULL or record.delivered_bytes > connection.delivered_bytes:
+        return 0
+    connection.credited_bytes = record.delivered_bytes
+    if connection.delivered_bytes - connection.credited_bytes < CONNECTION_WINDOW_BYTES:
+        wake(engine, &connection.waiting)
+    return 0

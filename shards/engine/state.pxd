@@ -1,0 +1,219 @@
+"""What a shard keeps per queue, consumer, channel, connection and gateway. See state.pyx."""
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+
+from bus.batch cimport Batch
+from log.store cimport Entry, Store
+from shards.engine.ready_ring cimport ReadyRing
+from shards.engine.returned_heap cimport ReturnedHeap
+from shards.engine.tables cimport HandleTable, QueueTable
+from shards.engine.unacked_ring cimport UnackedRing
+
+
+cdef struct Consumer
+cdef struct Channel
+cdef struct Connection
+cdef struct Gateway
+
+
+# Consumers in a circle, in the order of their turns. A consumer is in one list at most:
+# available of its queue (it may be given a message, as far as is known), or waiting of
+# its channel (no credit), of its connection (window full) or of its gateway (link full);
+# in none while its prefetch is used up.
+cdef struct ConsumerList:
+    Consumer *first
+
+
+cdef struct Queue:
+    uint32_t queue_id
+    uint32_t consumer_count
+    bint durable
+    bint auto_delete
+    bint touched                    # in the engine's list: may have something to dispatch
+    Consumer *exclusive_consumer
+    Consumer *consumers             # all of them, see Consumer.queue_next
+    ConsumerList available
+    ReadyRing ready
+    ReturnedHeap returned           # goes before everything in ready
+    uint64_t next_number
+    uint64_t unacked
+    Queue *touched_next
+    Queue *touched_previous
+    # since the process was started
+    uint64_t published
+    uint64_t delivered              # to consumers and gets
+    uint64_t redelivered
+    uint64_t acknowledged
+
+
+cdef struct Consumer:
+    uint32_t handle
+    uint32_t prefetch               # 0: no limit
+    uint32_t unacked
+    bint no_ack
+    bint cancelled                  # kept until its last message is settled
+    Queue *queue                    # outlives it: a queue that goes takes its consumers and their messages along
+    Channel *channel
+    ConsumerList *listed            # where next and previous belong to
+    Consumer *next
+    Consumer *previous
+    Consumer *channel_next          # all live consumers of the channel
+    Consumer *channel_previous
+    Consumer *queue_next            # all live consumers of the queue
+    Consumer *queue_previous
+
+
+cdef struct Channel:
+    uint32_t handle
+    Gateway *gateway
+    Connection *connection          # NULL until the gateway has named it
+    Channel *connection_next
+    Channel *connection_previous
+    Consumer *consumers
+    UnackedRing unacked
+    uint64_t delivery_sequence      # the last one given
+    bint limited                    # a channel-wide prefetch: dispatches on credit alone
+    bint paused                     # channel.flow: nothing is dispatched at all
+    uint64_t credit
+    uint64_t wanted                 # asked for and not granted yet
+    ConsumerList waiting
+    bint in_wanting                 # in the engine's lists of channels whose credit is to be looked at
+    bint in_credited
+    Channel *wanting_next
+    Channel *credited_next
+
+
+cdef struct Connection:
+    uint32_t handle
+    Gateway *gateway
+    Channel *channels
+    uint64_t delivered_bytes        # DELIVER records, ever
+    uint64_t credited_bytes         # of these, gone from the gateway
+    ConsumerList waiting
+
+
+cdef struct Gateway:
+    uint32_t index
+    bint congested                  # the link is full
+    HandleTable connections
+    HandleTable channels
+    HandleTable consumers
+    ConsumerList waiting
+    void *outgoing                  # Batch, borrowed: EngineState.batches owns it
+
+
+cdef enum:
+    # Owners of an unacked item: a Consumer, or a Queue with this bit.
+    OWNER_IS_QUEUE = 1
+    # More than this in one turn waits for the next one: a gateway works while the shard does.
+    OUTGOING_TURN_BYTES_MAX = 1 << 19
+
+
+cdef class EngineState:
+    cdef readonly Store store
+    cdef readonly uint32_t gateway_count
+    cdef public uint64_t now_ms
+    cdef Gateway *gateways
+    cdef list batches
+    cdef QueueTable queues
+    cdef Queue *touched_first
+    cdef Queue *touched_last
+    cdef Channel *wanting
+    cdef Channel *credited
+    cdef Queue *recent                          # of the last publish
+    # of one publish, as long as the largest seen
+    cdef uint32_t scratch_capacity
+    cdef Queue **scratch_queues
+    cdef uint32_t *scratch_ids
+    cdef uint64_t *scratch_numbers
+    cdef Entry *scratch_entries
+    # the smallest record that the disk had no room for in this batch, by durability
+    cdef size_t refused_bytes[2]
+    cdef readonly object refusal                # the last OSError of an append
+    cdef readonly uint64_t refused_count        # messages refused
+    cdef readonly uint64_t dropped_count        # messages without any queue that exists
+
+
+cdef int grow_scratch(EngineState engine, uint32_t queue_count) except -1
+cdef void free_queue(Queue *queue) noexcept
+
+
+cdef inline uint64_t ready_count(const Queue *queue) noexcept:
+    return queue.ready.count + queue.returned.count
+
+
+cdef inline Batch outgoing_of(const Gateway *gateway):
+    return <Batch> gateway.outgoing
+
+
+# -- lists of consumers
+
+cdef inline void unlist(Consumer *consumer) noexcept:
+    """Out of whatever list it is in."""
+    cdef ConsumerList *place = consumer.listed
+    if place == NULL:
+        return
+    if consumer.next == consumer:
+        place.first = NULL
+    else:
+        consumer.next.previous = consumer.previous
+        consumer.previous.next = consumer.next
+        if place.first == consumer:
+            place.first = consumer.next
+    consumer.listed = NULL
+
+
+cdef inline void enlist(Consumer *consumer, ConsumerList *place) noexcept:
+    """At the end of a list, out of any other."""
+    cdef Consumer *first
+    unlist(consumer)
+    first = place.first
+    if first == NULL:
+        consumer.next = consumer.previous = consumer
+        place.first = consumer
+    else:
+        consumer.next = first
+        consumer.previous = first.previous
+        first.previous.next = consumer
+        first.previous = consumer
+    consumer.listed = place
+
+
+# -- queues with something to dispatch
+
+cdef inline void touch(EngineState engine, Queue *queue) noexcept:
+    if queue.touched:
+        return
+    queue.touched = True
+    queue.touched_next = NULL
+    queue.touched_previous = engine.touched_last
+    if engine.touched_last == NULL:
+        engine.touched_first = queue
+    else:
+        engine.touched_last.touched_next = queue
+    engine.touched_last = queue
+
+
+cdef inline void untouch(EngineState engine, Queue *queue) noexcept:
+    if not queue.touched:
+        return
+    queue.touched = False
+    if queue.touched_previous == NULL:
+        engine.touched_first = queue.touched_next
+    else:
+        queue.touched_previous.touched_next = queue.touched_next
+    if queue.touched_next == NULL:
+        engine.touched_last = queue.touched_previous
+    else:
+        queue.touched_next.touched_previous = queue.touched_previous
+
+
+cdef inline void make_available(EngineState engine, Consumer *consumer) noexcept:
+    """Something that held it back has changed; whether another thing does shows when its turn comes."""
+    enlist(consumer, &consumer.queue.available)
+    if ready_count(consumer.queue):
+        touch(engine, consumer.queue)
+
+
+cdef inline void wake(EngineState engine, ConsumerList *waiting) noexcept:
+    while waiting.first != NULL:
+        make_available(engine, waiting.first)

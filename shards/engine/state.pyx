@@ -1,0 +1,114 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The memory of the engine: its structures, made and freed. Decides nothing.
+
+Queues, consumers, channels and connections are plain C structures that point to one
+another; EngineState owns them all. See state.pxd.
+"""
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+
+from bus.batch cimport Batch
+from log.store cimport Entry, Store
+from shards.engine.ready_ring cimport free_ready
+from shards.engine.returned_heap cimport free_returned
+from shards.engine.tables cimport free_handles, free_queues
+from shards.engine.unacked_ring cimport free_unacked
+
+cdef enum:
+    FIRST_SCRATCH = 16
+
+
+cdef class EngineState:
+    """See the module."""
+
+    def __init__(self, Store store not None, uint32_t gateway_count):
+        cdef uint32_t i
+        self.store = store
+        self.batches = [Batch() for _ in range(gateway_count)]
+        self.gateways = <Gateway *> calloc(max(1, gateway_count), sizeof(Gateway))
+        if self.gateways == NULL:
+            raise MemoryError()
+        self.gateway_count = gateway_count
+        for i in range(gateway_count):
+            self.gateways[i].index = i
+            self.gateways[i].outgoing = <void *> self.batches[i]
+        grow_scratch(self, FIRST_SCRATCH)
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        for i in range(self.queues.capacity):
+            if self.queues.places[i].queue != NULL:
+                free_queue(<Queue *> self.queues.places[i].queue)
+        free_queues(&self.queues)
+        for i in range(self.gateway_count):
+            free_gateway(&self.gateways[i])
+        free(self.gateways)
+        free(self.scratch_queues)
+        free(self.scratch_ids)
+        free(self.scratch_numbers)
+        free(self.scratch_entries)
+
+
+cdef void free_queue(Queue *queue) noexcept:
+    free_ready(&queue.ready)
+    free_returned(&queue.returned)
+    free(queue)
+
+
+cdef void free_channel(Channel *channel) noexcept:
+    """With its live consumers, and the cancelled ones that only its unacked messages still name."""
+    cdef Consumer *consumer
+    cdef Consumer *following
+    cdef UnackedRing *ring = &channel.unacked
+    cdef uint64_t i
+    for i in range(ring.head, ring.tail):
+        if ring.items[i].owner and not ring.items[i].owner & OWNER_IS_QUEUE:
+            consumer = <Consumer *> ring.items[i].owner
+            consumer.unacked -= 1
+            if consumer.cancelled and consumer.unacked == 0:
+                free(consumer)
+    consumer = channel.consumers
+    while consumer != NULL:
+        following = consumer.channel_next
+        free(consumer)
+        consumer = following
+    free_unacked(ring)
+    free(channel)
+
+
+cdef void free_gateway(Gateway *gateway) noexcept:
+    cdef uint32_t i
+    for i in range(gateway.channels.capacity):
+        if gateway.channels.slots[i] != NULL:
+            free_channel(<Channel *> gateway.channels.slots[i])
+    for i in range(gateway.connections.capacity):
+        free(gateway.connections.slots[i])
+    free_handles(&gateway.connections)
+    free_handles(&gateway.channels)
+    free_handles(&gateway.consumers)
+
+
+cdef int grow_scratch(EngineState engine, uint32_t queue_count) except -1:
+    """Room for a publish to so many queues."""
+    cdef uint32_t capacity = engine.scratch_capacity if engine.scratch_capacity else queue_count
+    cdef void *moved
+    while capacity < queue_count:
+        capacity *= 2
+    moved = realloc(engine.scratch_queues, capacity * sizeof(Queue *))
+    if moved == NULL:
+        raise MemoryError()
+    engine.scratch_queues = <Queue **> moved
+    moved = realloc(engine.scratch_ids, capacity * sizeof(uint32_t))
+    if moved == NULL:
+        raise MemoryError()
+    engine.scratch_ids = <uint32_t *> moved
+    moved = realloc(engine.scratch_numbers, capacity * sizeof(uint64_t))
+    if moved == NULL:
+        raise MemoryError()
+    engine.scratch_numbers = <uint64_t *> moved
+    moved = realloc(engine.scratch_entries, capacity * sizeof(Entry))
+    if moved == NULL:
+        raise MemoryError()
+    engine.scratch_entries = <Entry *> moved
+    engine.scratch_capacity = capacity
+    return 0

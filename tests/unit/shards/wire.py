@@ -1,0 +1,147 @@
+"""The gateway's side of a link in Python: records made and read with struct, by the tables of bus/records.pxd."""
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+import orjson
+
+NO_TTL = 0xFFFF_FFFF_FFFF_FFFF
+ACK, REQUEUE, REJECT = 0, 1, 2
+PERSISTENT, CONFIRM = 1, 2
+
+PUBLISH = struct.Struct("<IBBHIIQIBBBBQ")
+SETTLE = struct.Struct("<IBBHIIQ")
+CREDIT = struct.Struct("<IBBHIIQ")
+JSON = struct.Struct("<IBBHII")
+DELIVER = struct.Struct("<IBBHIIIBBHII")
+WATERMARK = struct.Struct("<IBBHQQ")
+REFUSED = struct.Struct("<IBBHIIQ")
+
+
+class Deliver(NamedTuple):
+    """A DELIVER record."""
+
+    consumer: int
+    queue_id: int
+    redelivered: bool
+    delivery_count: int
+    exchange: bytes
+    routing_key: bytes
+    properties: bytes
+    body: bytes
+    record_bytes: int
+
+
+class GetOk(NamedTuple):
+    """A GET_OK record."""
+
+    request_id: int
+    queue_id: int
+    redelivered: bool
+    message_count: int
+    body: bytes
+
+
+class Json(NamedTuple):
+    """A RESPONSE or an EVENT."""
+
+    kind: str
+    request_id: int
+    document: dict[str, Any]
+
+
+class Watermark(NamedTuple):
+    """A WATERMARK record."""
+
+    processed: int
+    durable: int
+
+
+class Refused(NamedTuple):
+    """A REFUSED record."""
+
+    channel: int
+    publish_sequence: int
+
+
+def padded(raw: bytes) -> bytes:
+    return raw + bytes(-len(raw) % 8)
+
+
+def publish(
+    queue_ids: int | list[int],
+    body: bytes = b"body",
+    *,
+    exchange: bytes = b"",
+    routing_key: bytes = b"key",
+    properties: bytes = b"\0\0",
+    channel: int = 1,
+    persistent: bool = False,
+    sequence: int = 0,
+) -> bytes:
+    ids = [queue_ids] if isinstance(queue_ids, int) else queue_ids
+    rest = padded(struct.pack(f"<{len(ids)}I", *ids)) + padded(exchange + routing_key + properties + body)
+    flags = (PERSISTENT if persistent else 0) | (CONFIRM if sequence else 0)
+    return PUBLISH.pack(
+        PUBLISH.size + len(rest), 1, flags, len(ids), channel, len(properties), sequence, len(body), len(exchange),
+        len(routing_key), 0, 0, NO_TTL,
+    ) + rest
+
+
+def settle(channel: int, sequence: int, outcome: int = ACK, *, multiple: bool = False) -> bytes:
+    return SETTLE.pack(SETTLE.size, 2, int(multiple), outcome, channel, 0, sequence)
+
+
+def credit(connection: int, delivered_bytes: int) -> bytes:
+    return CREDIT.pack(CREDIT.size, 3, 0, 0, connection, 0, delivered_bytes)
+
+
+def json_record(kind: int, request_id: int, document: dict[str, Any]) -> bytes:
+    raw = orjson.dumps(document)
+    rest = padded(raw)
+    return JSON.pack(JSON.size + len(rest), kind, 0, 0, request_id, len(raw)) + rest
+
+
+def request(request_id: int, **document: Any) -> bytes:
+    return json_record(4, request_id, document)
+
+
+def event(**document: Any) -> bytes:
+    return json_record(6, 0, document)
+
+
+def parse(batch: bytes) -> list[Any]:
+    """The records of a batch to a gateway."""
+    records: list[Any] = []
+    offset = 0
+    while offset < len(batch):
+        record_bytes, kind = struct.unpack_from("<IB", batch, offset)
+        assert record_bytes % 8 == 0 and record_bytes <= len(batch) - offset
+        records.append(_parse(kind, batch[offset : offset + record_bytes]))
+        offset += record_bytes
+    return records
+
+
+def _parse(kind: int, raw: bytes) -> Any:
+    if kind in (16, 17):
+        (_, _, flags, delivery_count, consumer, properties_bytes, body_bytes, exchange_bytes, key_bytes, _,
+         message_count, queue_id) = DELIVER.unpack_from(raw)
+        fields = []
+        start = DELIVER.size
+        for size in (exchange_bytes, key_bytes, properties_bytes, body_bytes):
+            fields.append(raw[start : start + size])
+            start += size
+        assert not any(raw[start:])
+        if kind == 17:
+            return GetOk(consumer, queue_id, bool(flags & 1), message_count, fields[3])
+        return Deliver(consumer, queue_id, bool(flags & 1), delivery_count, *fields, len(raw))
+    if kind == 18:
+        return Watermark(*WATERMARK.unpack(raw)[4:])
+    if kind == 19:
+        _, _, _, _, channel, _, sequence = REFUSED.unpack(raw)
+        return Refused(channel, sequence)
+    assert kind in (5, 6)
+    *_, request_id, json_bytes = JSON.unpack_from(raw)
+    document = orjson.loads(raw[JSON.size : JSON.size + json_bytes])
+    return Json("response" if kind == 5 else "event", request_id, document)
