@@ -164,6 +164,10 @@ class Gateway(GatewayCore):
                 self._congested.add(shard)
                 self.set_congested(shard, True)
 
+    def request(self, shard: int, request_id: int, document: bytes) -> bool:
+        self.wake()
+        return super().request(shard, request_id, document)
+
     def send_event(self, shard: int, event: dict[str, Any]) -> None:
         """Something that is not answered; void where the shard is down."""
         self.event(shard, orjson.dumps(event))

@@ -25,13 +25,14 @@ LINGER_S: Final = 3.0
 class ClientProtocol(asyncio.BufferedProtocol):
     """One accepted socket. It is the Wire of its connection."""
 
-    __slots__ = ("_connection", "_gateway", "_reading", "_transport", "received_bytes", "sent_bytes")
+    __slots__ = ("_connection", "_finished", "_gateway", "_reading", "_transport", "received_bytes", "sent_bytes")
 
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
         self._transport: asyncio.Transport
         self._connection: Connection
         self._reading = True
+        self._finished = False
         self.received_bytes = 0
         self.sent_bytes = 0
 
@@ -83,9 +84,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
         connection = self._connection
         if connection.writable:
             output = connection.take_output()
-            if output is not None:
+            if output is not None and not self._finished:
                 self.sent_bytes += len(output)
-                self._transport.write(output)
+                self._transport.write(output)       # type: ignore[arg-type]  # any buffer will do
 
     def stop_reading(self) -> None:
         if self._reading and not self._transport.is_closing():
@@ -98,10 +99,11 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def finish(self) -> None:
-        if self._transport.is_closing():
+        if self._finished or self._transport.is_closing():
             return
         self._connection.writable = True    # the last word goes out whatever is pending
         self.flush()
+        self._finished = True
         self.resume_reading()               # to see the client hang up
         if self._transport.can_write_eof():
             self._transport.write_eof()

@@ -125,20 +125,17 @@ async def get(channel: Channel, method: BasicGet) -> None:
         channel.send(BasicGetEmpty())
 
 
-async def recover(channel: Channel, method: BasicRecover) -> None:
-    await _recover(channel, method.requeue)
+def recover(channel: Channel, method: BasicRecover) -> None:
+    _recover(channel, method.requeue)
     channel.send(BasicRecoverOk())
 
 
-async def recover_async(channel: Channel, method: BasicRecoverAsync) -> None:
-    await _recover(channel, method.requeue)
+def recover_async(channel: Channel, method: BasicRecoverAsync) -> None:
+    _recover(channel, method.requeue)
 
 
-async def _recover(channel: Channel, requeue: bool) -> None:
+def _recover(channel: Channel, requeue: bool) -> None:
     if not requeue:
         raise NotImplemented_("requeue=false")
-    shards = channel.recover()
-    await asyncio.gather(
-        *(channel.ask(shard, {"verb": "recover", "channel": channel.handle}, moot_when_down=True) for shard in shards)
-    )
-    channel.on_settled()
+    channel.recover()
+    channel.grant()

@@ -20,17 +20,17 @@ from bus.control import ControlError
 from gateway.connection import Connection, Ends
 from gateway.gateway import Gateway, GatewaySettings
 from gateway.handshake import Tuning, server_properties
+from tests.unit.gateway_core.records import Document, Record, read, response
 from topology import changes
 from topology.model import Binding, Exchange, Permission, Queue, User
 from topology.passwords import DEFAULT_ALGORITHM, hash_password
 from topology.replica import Replica
-from tests.unit.gateway_core.records import Document, Record, read, response
 
 LOCAL = Ends("127.0.0.1", 40000, "127.0.0.1", 5672)
 REMOTE = Ends("192.0.2.7", 40000, "192.0.2.1", 5672)
 CAPABILITIES = {"capabilities": {
     "authentication_failure_close": True, "consumer_cancel_notify": True, "connection.blocked": True}}
-TURNS = 20
+TURNS = 60
 
 
 def scenario(test: Callable[["Bench"], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -119,7 +119,8 @@ class Link:
 
     def asked(self, verb: str) -> list[Document]:
         """The requests with this verb so far."""
-        return [record for record in self.records if isinstance(record, Document) and record.document.get("verb") == verb]
+        documents = [record for record in self.records if isinstance(record, Document)]
+        return [record for record in documents if record.document.get("verb") == verb]
 
     def events(self) -> list[dict[str, Any]]:
         return [record.document for record in self.records if isinstance(record, Document) and record.kind == 6]

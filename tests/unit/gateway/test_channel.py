@@ -139,7 +139,8 @@ async def test_methods_stay_in_order_behind_one_that_waits(bench: Bench) -> None
     client = await bench.opened()
     client.send(1, QueueDeclare(queue="a"), BasicQos(prefetch_count=5), ConfirmSelect())
     await turn()
-    assert [type(method).__name__ for _, method in client.methods()] == ["QueueDeclareOk", "BasicQosOk", "ConfirmSelectOk"]
+    names = [type(method).__name__ for _, method in client.methods()]
+    assert names == ["QueueDeclareOk", "BasicQosOk", "ConfirmSelectOk"]
 
 
 @scenario
@@ -200,9 +201,9 @@ async def test_flow_off_takes_the_credit_from_all_shards_before_flow_ok(bench: B
 @scenario
 async def test_input_behind_a_waiting_method_is_kept_in_any_cut(bench: Bench) -> None:
     client = await bench.opened()
-    data = encode(1, QueueDeclare(queue="a")) + encode(1, QueueDeclare(queue="b")) + encode(1, QueueDeclare(queue="a", passive=True))
-    for octet in data:
-        client.raw(bytes([octet]))
+    for method in (QueueDeclare(queue="a"), QueueDeclare(queue="b"), QueueDeclare(queue="a", passive=True)):
+        for octet in encode(1, method):
+            client.raw(bytes([octet]))
     await turn()
     await turn()
     assert [method.queue for _, method in client.methods()] == ["a", "b", "a"]

@@ -62,8 +62,9 @@ async def test_a_queue_without_a_name_gets_one_and_becomes_the_current_one(bench
     assert isinstance(declared, QueueDeclareOk)
     assert declared.queue.startswith("amq.gen-") and len(declared.queue) == 30
     assert await ask(client, QueueBind(exchange="amq.direct")) == QueueBindOk()
+    name = declared.queue
     assert bench.catalog.asked[-1] == ("queue.bind", {
-        "vhost": "/", "queue": declared.queue, "exchange": "amq.direct", "routing_key": declared.queue, "arguments": {}})
+        "vhost": "/", "queue": name, "exchange": "amq.direct", "routing_key": name, "arguments": {}})
     assert await ask(client, QueuePurge()) == QueuePurgeOk(0)
     assert await ask(client, QueueDelete()) == QueueDeleteOk(3)
 
@@ -118,8 +119,8 @@ async def test_redeclaring_differently_is_inequivalent(bench: Bench) -> None:
         "is 'false'")
     await ask(client, ExchangeDeclare(exchange="x", type="direct"))
     assert await refused(client, ExchangeDeclare(exchange="x", type="fanout")) == (
-        "406 PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'x' in vhost '/': received 'fanout' but current "
-        "is 'direct'")
+        "406 PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'x' in vhost '/': received 'fanout' but "
+        "current is 'direct'")
 
 
 @scenario
@@ -139,7 +140,8 @@ async def test_an_exclusive_queue_is_locked_to_others(bench: Bench) -> None:
     await ask(client, QueueDeclare(queue="mine", exclusive=True, durable=True))
     assert await ask(client, QueueDeclare(queue="mine", exclusive=True)) == QueueDeclareOk("mine", 0, 0)
     for method in (
-        QueueDeclare(queue="mine", exclusive=True), QueueDeclare(queue="mine"), QueueDeclare(queue="mine", passive=True),
+        QueueDeclare(queue="mine", exclusive=True), QueueDeclare(queue="mine"),
+        QueueDeclare(queue="mine", passive=True),
         QueueBind(queue="mine", exchange="amq.direct"), QueuePurge(queue="mine"), QueueDelete(queue="mine"),
         BasicGet(queue="mine"),
     ):
@@ -225,7 +227,8 @@ async def test_a_dead_letter_or_alternate_exchange_needs_rights_of_its_own(bench
     bench.replica.permitted = lambda user, vhost, kind, name: name != "dlx"     # type: ignore[method-assign, assignment]
     assert await refused(client, QueueDeclare(queue="n", arguments={"x-dead-letter-exchange": "dlx"})) == (
         "403 ACCESS_REFUSED - write access to exchange 'dlx' in vhost '/' refused for user 'reader'")
-    assert await refused(client, ExchangeDeclare(exchange="n", type="direct", arguments={"alternate-exchange": "dlx"})) == (
+    alternate = {"alternate-exchange": "dlx"}
+    assert await refused(client, ExchangeDeclare(exchange="n", type="direct", arguments=alternate)) == (
         "403 ACCESS_REFUSED - write access to exchange 'dlx' in vhost '/' refused for user 'reader'")
 
 
