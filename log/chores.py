@@ -45,11 +45,12 @@ class RemoveFiles:
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
+        self.synchronising = segment.synchronising
 
     def run(self) -> None:
         for path in self.segment.paths():
             self.segment.disk.remove(path)
-        self.segment.unmap()
+        self.segment.free_files(self.synchronising)
 
     def finish(self) -> None:
         """Nothing is left to do."""

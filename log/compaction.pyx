@@ -69,8 +69,8 @@ def step(Store store not None, uint64_t budget_bytes) -> bool:
     store.compactions += 1
     logger.info("segment %s: %d live of %d entries copied to the tail",
                 segment.paths()[0], segment.forward_count, segment.slots_used)
-    store.copied.append((store.appended_position, segment))
-    store.committed(store.durable_position)
+    store.copied.append((store.appended_position if segment.durable else 0, segment))
+    store.reclaim(store.durable_position)
     return candidate(store, store.compacted_bytes_min) is not None
 
 

@@ -139,14 +139,8 @@ cdef class Segment:
         free(self.forward_targets)
 
     cdef void release(self) noexcept nogil:
-        """Gives the mappings and descriptors back; no thread may be using them."""
-        if self.data != NULL:
-            munmap(self.data, self.data_mapped_bytes)
-        if self.index != NULL:
-            munmap(self.index, self.index_mapped_bytes)
-        if self.acks != NULL:
-            munmap(self.acks, self.acks_mapped_bytes)
-        self.data = self.index = self.acks = NULL
+        """Gives mappings and descriptors back; no thread may be using them."""
+        self.release_mappings()
         if self.data_descriptor >= 0:
             close(self.data_descriptor)
         if self.index_descriptor >= 0:
@@ -155,10 +149,25 @@ cdef class Segment:
             close(self.acks_descriptor)
         self.data_descriptor = self.index_descriptor = self.acks_descriptor = -1
 
-    def unmap(self) -> None:
-        """`release` for the housekeeping thread, of a segment that is gone: freeing so many pages takes its time."""
+    cdef void release_mappings(self) noexcept nogil:
+        if self.data != NULL:
+            munmap(self.data, self.data_mapped_bytes)
+        if self.index != NULL:
+            munmap(self.index, self.index_mapped_bytes)
+        if self.acks != NULL:
+            munmap(self.acks, self.acks_mapped_bytes)
+        self.data = self.index = self.acks = NULL
+
+    def free_files(self, bint synchronising) -> None:
+        """For the housekeeping thread, of a segment that is gone: freeing so many pages takes its time.
+
+        Where the sync thread may be at work on the files they are closed with the last reference.
+        """
         with nogil:
-            self.release()
+            if synchronising:
+                self.release_mappings()
+            else:
+                self.release()
 
     def paths(self) -> tuple:
         """Data, index, acks: also the order in which they are removed, so that no data is left without its acks."""

@@ -56,7 +56,7 @@ cdef class Store:
     cdef readonly uint64_t appended_position        # durable bytes appended since the store was opened
     cdef readonly uint64_t durable_position         # of these, known to be on the disk
     cdef object clock_ms
-    cdef object disk
+    cdef readonly object disk
     cdef list segments                              # by place; None where free
     cdef list free_places
     cdef Segment durable_tail
@@ -66,6 +66,7 @@ cdef class Store:
     cdef list spare                                 # transient segments in memory, to be used again
     cdef list copied                                # (position, segment): old files that go when the copies are durable
     cdef list dirty                                 # segments with records that no ticket covers
+    cdef list synchronising                         # segments of the ticket under way
     cdef object chores
     cdef uint64_t ticket_position                   # appended_position at the last ticket
     cdef uint64_t spare_bytes_max

@@ -81,6 +81,7 @@ cdef class Store:
         self.free_places = []
         self.spare = []
         self.dirty = []
+        self.synchronising = []
         self.copied = []
         self.compacted_bytes_min = compaction.COMPACTED_BYTES_MIN
         self.spare_bytes_max = segment_bytes + 2 * HEADER_BYTES
@@ -417,20 +418,29 @@ cdef class Store:
             return None
         self.ticket_position = self.appended_position
         segments, self.dirty = self.dirty, []
+        self.synchronising = [segment for segment in segments if (<Segment> segment).state != SEGMENT_GONE]
         for segment in segments:
             (<Segment> segment).dirty = False
-        return CommitTicket(self.appended_position, [s for s in segments if (<Segment> s).state != SEGMENT_GONE])
+        for segment in self.synchronising:
+            (<Segment> segment).synchronising = True
+        return CommitTicket(self.appended_position, self.synchronising)
 
     def committed(self, uint64_t position) -> None:
-        """All up to this position is on the disk."""
+        """The last ticket is done: all up to this position is on the disk."""
+        for done in self.synchronising:
+            (<Segment> done).synchronising = False
+        self.synchronising = []
+        self.reclaim(position)
+
+    def reclaim(self, uint64_t position) -> None:
+        """Drops what was copied elsewhere, as far as the copies are on the disk."""
         cdef Segment segment
         self.durable_position = max(self.durable_position, position)
-        # What compaction has copied is safe now: the old files can go.
         waiting, self.copied = self.copied, []
         for copied_position, segment in waiting:
             if segment.state != SEGMENT_COMPLETE:
                 continue
-            if copied_position > self.durable_position or segment.sealing:
+            if copied_position > self.durable_position or segment.sealing or segment.synchronising:
                 self.copied.append((copied_position, segment))
             else:
                 self.forward(segment)
@@ -466,7 +476,10 @@ cdef class Store:
         return 0
 
     def compact(self, uint64_t budget_bytes) -> bool:
-        """Copies up to `budget_bytes` of live messages out of sparse segments; True where more is to be done."""
+        """Copies up to `budget_bytes` of live messages out of sparse segments; True where more is to be done.
+
+        The copies are part of the next commit, and the old files go after it.
+        """
         return compaction.step(self, budget_bytes)
 
     def take_chores(self) -> list:
