@@ -39,7 +39,7 @@ class ChannelCore:
         """Idempotent; the first publish after it has number 1."""
     def tx_select(self) -> None: ...
     def tx_commit(self) -> bool:
-        """Sends off what the transaction holds; returns written by it are in the output then. True: nothing to
+        """Sends off what the transaction holds; returns that it held are in the output then. True: nothing to
         wait for. False: pause; on_tx_committed follows when every shard has it (synced where durable)."""
     def tx_rollback(self) -> None:
         """Publishes are forgotten; settled deliveries are unacknowledged again."""
@@ -53,7 +53,7 @@ class ChannelCore:
         """A get request with this id was sent: GET_OK is rendered into the output, then on_get_ok is called.
         Any RESPONSE with that id (empty, error) takes the expectation back by itself."""
     def shards(self) -> list[int]:
-        """Shards that know this channel (consumers or gets were ever sent there): who is to answer close_channel."""
+        """Shards that know this channel, where consumers or gets were ever sent: who is to answer close_channel."""
     def recover(self) -> list[int]:
         """basic.recover with requeue: SETTLE records put all unacknowledged deliveries back (not those settled in an
         open transaction). Returns the shards that have yet to be asked: none, the records say it all."""
@@ -64,10 +64,11 @@ class ChannelCore:
 
     # hooks
     def route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
-        """Checks write permission, existence, internal; then routes. `headers`: the encoded table with its length, where
-        route_uses_headers said so (empty where the message has none). Remembered until topology_version moves; a raised ChannelError is not."""
+        """Checks write permission, existence, internal; then routes. `headers`: the encoded table with its length,
+        where route_uses_headers said so (empty where the message has none). Remembered until topology_version
+        moves; a raised error is not."""
     def route_uses_headers(self, exchange: bytes) -> bool:
-        """Whether the route from this exchange depends on headers; False where it does not exist. Called before route, on a miss."""
+        """Whether routes from this exchange depend on headers; False where it does not exist. Asked before route."""
     def on_settled(self) -> None:
         """Deliveries were settled (once per receive), only while notify_settled."""
     def on_get_ok(self, request_id: int) -> None:

@@ -1,8 +1,9 @@
-from collections.abc import Buffer
+from typing import Any
+
+from typing_extensions import Buffer
 
 from amqp091.errors import ChannelError, ConnectionLevelError
 from bus.batch import Batch
-from gateway.core.channel import ChannelCore
 from gateway.core.gateway import GatewayCore
 
 PAUSE_METHOD: int
@@ -16,7 +17,7 @@ class ConnectionCore:
     gateway: GatewayCore
     handle: int
     frame_max: int
-    """Limit for frames both ways, whole frame with its 8 bytes; starts at 8192, set after tune-ok. 0 is not allowed here."""
+    """Limit for frames both ways, whole frame with its 8 bytes; starts at 8192, set after tune-ok. 0: no limit."""
     opened: bool
     """Set by the Python side after connection.open-ok; before it, frames of other channels than 0 are 505."""
     closing: bool
@@ -37,8 +38,8 @@ class ConnectionCore:
     def has_published(self) -> bool:
         """A basic.publish frame was seen on it, ever."""
     @property
-    def channels(self) -> dict[int, ChannelCore]:
-        """By number, not to be changed: ChannelCore.__init__ adds, remove_channel removes."""
+    def channels(self) -> dict[int, Any]:
+        """The channels (of the subclass) by number, not to be changed: __init__ adds, remove_channel removes."""
     @property
     def output_bytes(self) -> int: ...
     @property
@@ -46,23 +47,24 @@ class ConnectionCore:
         """Input kept: a part of a frame, or everything behind a pause."""
 
     def receive(self, view: Buffer) -> None:
-        """Handles what is complete, keeps the rest. While paused it keeps everything, so the caller stops reading the socket then."""
+        """Handles what is complete, keeps the rest. While paused it keeps everything: the caller stops reading then."""
     def pause(self, reason: int = ...) -> None: ...
     def resume(self, reason: int = ...) -> None:
-        """Takes one reason away; when none is left, goes on with the kept input (at once, unless called from a hook of this connection's receive)."""
+        """Takes one reason away; when none is left, goes on with the kept input: at once, or where a hook of this
+        connection's receive called it, when that hook returns."""
     def write(self, frame: Buffer) -> None:
         """Appends whole frames to the output."""
     def take_output(self) -> Batch | None:
         """The output so far, as a bytes-like object that is now the caller's to hand to the transport."""
     def remove_channel(self, number: int) -> None: ...
     def close(self) -> None:
-        """The socket is gone or is going: forgets everything, releases all handles; output stays until taken. Idempotent."""
+        """The socket is gone or is going: forgets everything, releases all handles; output stays until taken."""
 
     # hooks
     def on_protocol_header(self, header: bytes) -> None:
         """The first 8 bytes, whatever they are. Frames follow unless the handler sets closing."""
     def on_method(self, channel_number: int, class_id: int, method_id: int, arguments: bytes) -> None:
-        """Every method but basic.publish, ack, nack, reject on an open channel. On a channel that is not open: every method."""
+        """Every method but basic.publish, ack, nack, reject on an open channel; on one that is not open, these too."""
     def on_channel_error(self, channel_number: int, error: ChannelError) -> None: ...
     def on_connection_error(self, error: ConnectionLevelError) -> None: ...
     def on_publish_held(self, shard: int) -> None: ...

@@ -1,4 +1,4 @@
-from collections.abc import Buffer
+from typing_extensions import Buffer
 
 from bus.batch import Batch
 from gateway.core.channel import ChannelCore

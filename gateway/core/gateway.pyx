@@ -233,11 +233,12 @@ cdef int check_size(const RecordHeader *record, size_t n) except -1:
 
 
 cdef int check_deliver(const DeliverRecord *record) except -1:
-    cdef uint64_t n = (
-        sizeof(DeliverRecord) + <uint64_t> record.exchange_bytes + record.routing_key_bytes
-        + record.properties_bytes + record.body_bytes
+    cdef uint64_t content_bytes
+    check_size(<const RecordHeader *> record, sizeof(DeliverRecord))
+    content_bytes = (
+        <uint64_t> record.exchange_bytes + record.routing_key_bytes + record.properties_bytes + record.body_bytes
     )
-    if record.record_bytes < sizeof(DeliverRecord) or record.record_bytes < n:
+    if content_bytes > record.record_bytes - sizeof(DeliverRecord):
         raise ValueError("a delivery's lengths do not fit its record")
     if record.properties_bytes < PROPERTY_FLAGS_BYTES:
         raise ValueError("a delivery has no property flags")

@@ -8,7 +8,6 @@ from typing import Final
 from amqp091.constants import BASIC_PUBLISH
 from amqp091.errors import NotImplemented_, PreconditionFailed
 
-EXPIRATION_MS_MAX: Final = 0xFFFFFFFF
 INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 
 

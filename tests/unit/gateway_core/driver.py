@@ -6,7 +6,6 @@ import orjson
 
 from amqp091.errors import AMQPError, NotFound
 from gateway.core import ChannelCore, ConnectionCore, GatewayCore, Route
-
 from tests.unit.gateway_core import frames, records
 
 CHANNEL_OPEN = (20, 10)
@@ -29,9 +28,9 @@ class Gateway(GatewayCore):
         if self.on_document is not None:
             self.on_document()
 
-    def send(self, shard: int = 0) -> list[records.Record]:
+    def send(self, shard: int = 0) -> list[Any]:
         """What the worker does at the end of a turn, for one shard: the records of the batch."""
-        batch = bytes(self.outgoing(shard))
+        batch = bytes(memoryview(self.outgoing(shard)))
         if batch:
             self.next_numbers[shard] += 1
             self.sent(shard, self.next_numbers[shard])
@@ -44,6 +43,8 @@ class Gateway(GatewayCore):
 
 
 class Channel(ChannelCore):
+    connection: "Connection"
+
     def __init__(self, connection: "Connection", number: int) -> None:
         super().__init__(connection, number)
         self.asked: list[tuple[bytes, bytes, bytes | None]] = []
@@ -56,9 +57,8 @@ class Channel(ChannelCore):
         answer = self.connection.routes.get((exchange, routing_key, headers), self.connection.routes.get(routing_key))
         if answer is None:
             raise NotFound("no exchange", class_id=60, method_id=40)
-        if callable(answer):
-            return answer()
-        return answer
+        route: Route = answer() if callable(answer) else answer
+        return route
 
     def route_uses_headers(self, exchange: bytes) -> bool:
         return exchange == b"headers"
@@ -82,7 +82,7 @@ class Connection(ConnectionCore):
         self.methods: list[tuple[int, int, int, bytes]] = []
         self.errors: list[tuple[int, AMQPError]] = []
         self.held: list[int] = []
-        self.on_method_do: Callable[..., None] | None = None
+        self.on_method_do: Callable[..., Any] | None = None
         self.routes: dict[Any, Any] = {
             b"q": Route([(0, 10, True)]),
             b"r": Route([(1, 20, True)]),

@@ -22,7 +22,8 @@ def short(text: bytes) -> bytes:
 def publish_method(
     channel: int, exchange: bytes = b"", routing_key: bytes = b"q", *, mandatory: bool = False, immediate: bool = False
 ) -> bytes:
-    return method(channel, 60, 40, b"\0\0" + short(exchange) + short(routing_key) + bytes([mandatory | immediate << 1]))
+    bits = bytes([mandatory | immediate << 1])
+    return method(channel, 60, 40, b"\0\0" + short(exchange) + short(routing_key) + bits)
 
 
 def table(pairs: dict[bytes, bytes]) -> bytes:
@@ -60,8 +61,8 @@ def body_frame(channel: int, body: bytes) -> bytes:
 
 
 def publish(
-    channel: int, body: bytes = b"", property_list: bytes = b"\0\0", *, exchange: bytes = b"", routing_key: bytes = b"q",
-    mandatory: bool = False, cut: int = 0,
+    channel: int, body: bytes = b"", property_list: bytes = b"\0\0", *,
+    exchange: bytes = b"", routing_key: bytes = b"q", mandatory: bool = False, cut: int = 0,
 ) -> bytes:
     """A whole publish; `cut`: the largest body frame."""
     pieces = [body[at : at + cut] for at in range(0, len(body), cut)] if cut else [body] if body else []

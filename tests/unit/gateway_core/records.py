@@ -24,8 +24,9 @@ def finished(record: bytes) -> bytes:
 
 
 def deliver(
-    consumer: int, body: bytes = b"", *, exchange: bytes = b"", routing_key: bytes = b"", properties: bytes = NO_PROPERTIES,
-    redelivered: bool = False, kind: int = DELIVER, message_count: int = 0, queue_id: int = 1,
+    consumer: int, body: bytes = b"", *, exchange: bytes = b"", routing_key: bytes = b"",
+    properties: bytes = NO_PROPERTIES, redelivered: bool = False, kind: int = DELIVER, message_count: int = 0,
+    queue_id: int = 1,
 ) -> bytes:
     head = struct.pack(
         "<IBBHIIIBBHII", 0, kind, int(redelivered), int(redelivered), consumer, len(properties), len(body),
@@ -93,27 +94,26 @@ class Document:
     document: Any
 
 
-Record = Published | Settled | Credited | Document
-
-
-def read(batch: bytes) -> list[Record]:
-    """The records that the core wrote for a shard."""
-    records: list[Record] = []
+def read(batch: bytes) -> list[Any]:
+    """The records that the core wrote for a shard: Published, Settled, Credited, Document."""
+    records: list[Published | Settled | Credited | Document] = []
     while batch:
         size, kind, flags, extra = struct.unpack_from("<IBBH", batch)
         assert size % 8 == 0 and 8 <= size <= len(batch)
         record, batch = batch[:size], batch[size:]
         if kind == PUBLISH:
-            channel, properties_bytes, sequence, body_bytes, exchange_bytes, key_bytes, priority, _, ttl_ms = struct.unpack_from(
-                "<IIQIBBBBQ", record, 8)
+            (channel, properties_bytes, sequence, body_bytes, exchange_bytes, key_bytes, priority, _, ttl_ms) = (
+                struct.unpack_from("<IIQIBBBBQ", record, 8))
             queues = struct.unpack_from(f"<{extra}I", record, 40)
             at = 40 + (extra * 4 + 7) // 8 * 8
-            pieces = []
+            names = []
             for length in (exchange_bytes, key_bytes, properties_bytes, body_bytes):
-                pieces.append(record[at : at + length])
+                names.append(record[at : at + length])
                 at += length
+            exchange, routing_key, properties, body = names
             assert len(record) - at < 8 and not any(record[at:]), "padding is zero and shorter than 8"
-            records.append(Published(channel, flags, sequence, queues, *pieces, priority, ttl_ms))
+            records.append(Published(
+                channel, flags, sequence, queues, exchange, routing_key, properties, body, priority, ttl_ms))
         elif kind == SETTLE:
             assert size == 24
             channel, _, sequence = struct.unpack_from("<IIQ", record, 8)

@@ -1,6 +1,5 @@
 """Back-pressure: alarms stop before the next publish, congested links after the publish that went there."""
 from gateway.core import PAUSE_HELD
-
 from tests.unit.gateway_core import frames
 from tests.unit.gateway_core.driver import Connection, Gateway
 
@@ -54,7 +53,7 @@ def test_a_commit_to_a_congested_link_holds_too() -> None:
     connection = Connection(gateway)
     channel = connection.channels[1]
     channel.tx_select()
-    connection.on_method_do = lambda *_: channel.tx_commit() and None
+    connection.on_method_do = lambda *_: channel.tx_commit()
     gateway.set_congested(0, True)
     connection.receive(frames.publish(1, b"x") + frames.method(1, 90, 20) + frames.method(1, 50, 10))
     assert connection.held == [0] and connection.paused and len(connection.methods) == 1

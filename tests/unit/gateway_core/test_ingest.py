@@ -1,8 +1,10 @@
 """Frames of a connection: in order, whatever the pieces they come in; every fault with its code and level."""
 import random
+from typing import Any
 
 import pytest
 
+from amqp091.errors import CommandInvalid, NotFound
 from tests.unit.gateway_core import frames
 from tests.unit.gateway_core.driver import Channel, Connection, Gateway
 
@@ -117,7 +119,7 @@ def test_any_cut_of_the_input_gives_the_same(seed: int = 20261121) -> None:
         + frames.publish(1, b"last")
     )
 
-    def outcome(pieces: list[bytes]) -> object:
+    def outcome(pieces: list[bytes]) -> tuple[Any, ...]:
         gateway = Gateway()
         connection = Connection(gateway, 3)
         for piece in pieces:
@@ -241,7 +243,9 @@ def test_a_channel_error_closes_that_channel_alone() -> None:
     gateway = Gateway()
     connection = Connection(gateway, 2)
     connection.receive(
-        frames.publish(1, b"lost", routing_key=b"missing") + frames.publish(1, b"lost too") + frames.body_frame(1, b"stray")
+        frames.publish(1, b"lost", routing_key=b"missing")
+        + frames.publish(1, b"lost too")
+        + frames.body_frame(1, b"stray")
         + frames.publish(2, b"kept") + frames.method(1, 50, 10) + frames.ack(1, 99) + frames.method(1, 20, 41)
     )
     assert connection.failed() == [(1, 404, "no exchange")]
@@ -265,8 +269,6 @@ def test_the_number_of_a_closed_channel_may_be_opened_again() -> None:
 
 
 def test_errors_of_a_cold_handler_end_in_the_same_place() -> None:
-    from amqp091.errors import CommandInvalid, NotFound
-
     connection = Connection(Gateway(), 2)
 
     def refuse(_connection: Connection, number: int, _method: tuple[int, int]) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from bus import limits
 from gateway.core import ChannelCore, ConnectionCore
-
 from tests.unit.gateway_core import frames
 from tests.unit.gateway_core.driver import Gateway
 
@@ -29,8 +28,7 @@ def test_an_idle_connection_with_a_channel_costs_little() -> None:
             pass
 
     def resident() -> int:
-        with open("/proc/self/statm") as statm:
-            return int(statm.read().split()[1]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
     connections = []
     before = resident()

@@ -1,5 +1,6 @@
 """basic.ack, nack, reject and recover: delivery tags of a channel to delivery sequences of shards."""
 import random
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ class Consuming:
         for shard in shards:
             self.gateway.on_batch(shard, records.deliver(self.consumers[shard], b"m"))
 
-    def settles(self, frame: bytes) -> tuple[list[records.Record], list[records.Record]]:
+    def settles(self, frame: bytes) -> tuple[list[Any], list[Any]]:
         self.connection.receive(frame)
         return self.gateway.send(0), self.gateway.send(1)
 

@@ -57,7 +57,9 @@ def test_returns_come_with_the_commit() -> None:
     gateway = Gateway()
     connection = transactional(gateway)
     connection.receive(
-        frames.publish(1, b"back", routing_key=b"nowhere", mandatory=True) + frames.publish(1, b"gone", routing_key=b"nowhere"))
+        frames.publish(1, b"back", routing_key=b"nowhere", mandatory=True)
+        + frames.publish(1, b"gone", routing_key=b"nowhere")
+    )
     assert connection.sees() == []
     assert connection.channels[1].tx_commit() is True
     assert [(sent.name, sent.body) for sent in connection.sees()] == [("return", b"back")]
@@ -75,7 +77,10 @@ def test_settles_wait_for_the_commit() -> None:
     assert (channel.unacked_count, channel.uncommitted_settles) == (1, 4)
     assert channel.tx_commit() is False
     assert gateway.send(0) == [
-        Settled(channel.handle, ACK, 1, False), Settled(channel.handle, ACK, 2, False), Settled(channel.handle, REJECT, 3, False)]
+        Settled(channel.handle, ACK, 1, False),
+        Settled(channel.handle, ACK, 2, False),
+        Settled(channel.handle, REJECT, 3, False),
+    ]
     assert gateway.send(1) == [Settled(channel.handle, ACK, 1, False)]
     gateway.on_batch(0, records.watermark(1))
     assert channel.committed == []
