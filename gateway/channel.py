@@ -4,8 +4,6 @@ The compiled core under it has the messages; this has what clients say about que
 gateway/handlers/ call it. Never touches a message, never writes to a socket.
 """
 import asyncio
-import functools
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from amqp091 import methods, refusals
@@ -36,6 +34,7 @@ class Channel(ChannelCore):
         self.consumers: dict[str, Consumer] = {}
         self.prefetch_count = 0         # for consumers, from basic.qos without global
         self.prefetch = ChannelPrefetch(self.delivered_from, self._held)
+        self.flowing = True             # the client's word of channel.flow
         self.leaving: asyncio.Future[list[dict[str, Any]]] | None = None
         self.refused = False            # this side closes it
         self._commit: asyncio.Future[bool] | None = None
@@ -111,11 +110,13 @@ class Channel(ChannelCore):
 
     def reattach(self, shard: int) -> None:
         """The shard has been restarted: it learns of the limit and of each consumer again."""
-        self.prefetch.shard_down(shard)
-        consumers = [item for item in self.consumers.values() if item.queue.shard == shard and item.attached]
-        if consumers and self.prefetch.active:
-            self.limit_at([shard])
+        self.prefetch.stopped(shard)
+        consumers = [item for item in self.consumers.values() if item.queue.shard == shard]
+        if consumers and self.restricted:
+            self.tell_limits(shard)
         for consumer in consumers:
+            if not consumer.attached:
+                continue                # its request waits, and is sent behind this
             consumer.attached = False
             self.connection.gateway.spawn(self._attach_again(consumer))
 
@@ -131,45 +132,47 @@ class Channel(ChannelCore):
 
     # prefetch over all shards
 
-    def limit_at(self, shards: Iterable[int]) -> "list[asyncio.Future[dict[str, Any]]]":
-        """Tells shards that they need credit for this channel. In order with a consume sent after it."""
-        answers = []
-        for shard in shards:
-            self.prefetch.starting(shard)
-            answer = self._ask_limited(shard, True)
-            answer.add_done_callback(functools.partial(self._limited, shard))
-            answers.append(answer)
-        return answers
+    @property
+    def restricted(self) -> bool:
+        """Whether shards have to know more than each consumer's own prefetch."""
+        return self.prefetch.active or not self.flowing
 
-    def _limited(self, shard: int, answer: "asyncio.Future[dict[str, Any]]") -> None:
-        if not self.closed and self.connection.gateway.shard_is_up(shard):
-            self.prefetch.started(shard)
-            self.grant()
-            self.connection.gateway.wake()
-
-    def unlimit_at(self, shards: Iterable[int]) -> "list[asyncio.Future[dict[str, Any]]]":
-        """The reverse of `limit_at`."""
-        self.prefetch.stopped()
-        return [self._ask_limited(shard, False) for shard in shards]
-
-    def _ask_limited(self, shard: int, limited: bool) -> "asyncio.Future[dict[str, Any]]":
-        message = {"verb": "qos", "channel": self.handle, "consumer_prefetch": None, "limited": limited}
-        return self.ask(shard, message, moot_when_down=True)
-
-    async def set_limits(self, *, count: int | None = None, flowing: bool | None = None) -> None:
-        """A new channel-wide prefetch, or a word of channel.flow; returns when all shards keep to it."""
-        was_active, was_flowing = self.prefetch.active, self.prefetch.flowing
+    async def set_limits(
+        self, *, count: int | None = None, flowing: bool | None = None, consumer_prefetch: int | None = None
+    ) -> None:
+        """New words of basic.qos or channel.flow; returns when all shards keep to them."""
+        before = (self.prefetch.active, self.flowing)
         if count is not None:
             self.prefetch.limit = count
         if flowing is not None:
-            self.prefetch.flowing = flowing
-        active = self.prefetch.active
-        self.notify_settled = active
-        if active and (not was_active or (was_flowing and not self.prefetch.flowing)):
-            await asyncio.gather(*self.limit_at(self.shards()))
-        elif was_active and not active:
-            await asyncio.gather(*self.unlimit_at(self.shards()))
-        elif active:
+            self.flowing = flowing
+        self.notify_settled = self.prefetch.active
+        if before != (self.prefetch.active, self.flowing) or consumer_prefetch is not None:
+            await asyncio.gather(*(self.tell_limits(shard, consumer_prefetch) for shard in self.shards()))
+        else:
+            self.grant()
+
+    def tell_limits(self, shard: int, consumer_prefetch: int | None = None) -> "asyncio.Future[dict[str, Any]]":
+        """Tells one shard, ahead of whatever is asked of it next. Its credit starts from nothing."""
+        if self.prefetch.active:
+            self.prefetch.starting(shard)
+        else:
+            self.prefetch.stopped(shard)
+        message = {
+            "verb": "qos",
+            "channel": self.handle,
+            "connection": self.connection.handle,
+            "consumer_prefetch": consumer_prefetch,
+            "limited": self.prefetch.active,
+            "paused": not self.flowing,
+        }
+        return self.connection.gateway.requests.ask(
+            shard, message, moot_when_down=True, on_answer=lambda: self._limited(shard)
+        )
+
+    def _limited(self, shard: int) -> None:
+        if not self.closed:
+            self.prefetch.started(shard)
             self.grant()
 
     def grant(self) -> None:

@@ -1,4 +1,4 @@
-"""A channel-wide prefetch over any number of shards, and the pause of channel.flow.
+"""A channel-wide prefetch over any number of shards.
 
 The gateway owns the limit. A limited channel has no credit at its shards; each asks
 for as much as it has to dispatch, gets what is free, and gives back what it could not
@@ -28,7 +28,7 @@ class _ShardCredit:
 
 
 class ChannelPrefetch:
-    """The limit of one channel: a prefetch, a pause, both or none.
+    """The limit of one channel, or none.
 
     `delivered_from(shard)` and `held()` are the core's counts: deliveries that a shard has sent, and
     deliveries to consumers that the client has not settled.
@@ -39,12 +39,11 @@ class ChannelPrefetch:
         self._held = held
         self._shards: dict[int, _ShardCredit] = {}
         self.limit = NO_LIMIT
-        self.flowing = True
 
     @property
     def active(self) -> bool:
         """Whether shards need credit for this channel at all."""
-        return self.limit != NO_LIMIT or not self.flowing
+        return self.limit != NO_LIMIT
 
     def starting(self, shard: int) -> None:
         """The shard is being told that the channel is limited: from then on it has no credit."""
@@ -56,12 +55,8 @@ class ChannelPrefetch:
         if credit is not None and credit.delivered_at_start is None:
             credit.delivered_at_start = self._delivered_from(shard)
 
-    def stopped(self) -> None:
-        """The shards were told that the channel is unlimited."""
-        self._shards.clear()
-
-    def shard_down(self, shard: int) -> None:
-        """What it had is void; it is `starting` again when it is back."""
+    def stopped(self, shard: int) -> None:
+        """The channel is not limited there (any more), or the shard is gone with all it had."""
         self._shards.pop(shard, None)
 
     def wanted(self, shard: int, count: int) -> None:
@@ -79,7 +74,7 @@ class ChannelPrefetch:
 
     def grants(self) -> list[tuple[int, int]]:
         """(shard, count) to be granted now; they count as granted. Shared out evenly among those that want."""
-        if not self.active or not self.flowing:
+        if not self.active:
             return []
         wanting = [
             (shard, credit)

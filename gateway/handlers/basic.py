@@ -1,5 +1,4 @@
 """The class basic, but for publish, ack, nack and reject, which are the compiled core's."""
-import asyncio
 from typing import Final
 
 from amqp091.errors import ChannelError, NotAllowed, NotImplemented_, PreconditionFailed
@@ -19,6 +18,7 @@ from amqp091.method_table import (
 from amqp091.tables import type_name
 from gateway.channel import Channel
 from gateway.consumers import Consumer
+from gateway.prefetch import NO_LIMIT
 from topology.model import QUEUE, Queue
 from topology.names import GENERATED_CONSUMER_PREFIX, described, generated
 from topology.permissions import READ
@@ -42,13 +42,7 @@ async def _set_consumer_prefetch(channel: Channel, count: int) -> None:
     channel.prefetch_count = count
     for consumer in channel.consumers.values():
         consumer.prefetch_count = count
-    await channel.set_limits(count=0)
-    shards = {consumer.queue.shard for consumer in channel.consumers.values()}
-    if shards:
-        message = {
-            "verb": "qos", "channel": channel.handle, "consumer_prefetch": count, "limited": channel.prefetch.active,
-        }
-        await asyncio.gather(*(channel.ask(shard, message, moot_when_down=True) for shard in sorted(shards)))
+    await channel.set_limits(count=NO_LIMIT, consumer_prefetch=count)
 
 
 async def consume(channel: Channel, method: BasicConsume) -> None:
@@ -75,8 +69,8 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
         method.arguments,
     )
     channel.add(consumer)
-    if channel.prefetch.active and not knew_shard:
-        channel.limit_at([queue.shard])
+    if channel.restricted and not knew_shard:
+        channel.tell_limits(queue.shard)
 
     def granted() -> None:
         consumer.attached = True
@@ -118,7 +112,13 @@ async def get(channel: Channel, method: BasicGet) -> None:
     queue = channel.queue(name)
     answer = await channel.connection.gateway.requests.ask(
         queue.shard,
-        {"verb": "get", "queue_id": queue.queue_id, "channel": channel.handle, "no_ack": method.no_ack},
+        {
+            "verb": "get",
+            "queue_id": queue.queue_id,
+            "channel": channel.handle,
+            "connection": channel.connection.handle,
+            "no_ack": method.no_ack,
+        },
         prepare=lambda request_id: channel.expect_get(queue.shard, request_id, method.no_ack),
     )
     if answer.get("empty"):

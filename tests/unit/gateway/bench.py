@@ -20,7 +20,7 @@ from bus.control import ControlError
 from gateway.connection import Connection, Ends
 from gateway.gateway import Gateway, GatewaySettings
 from gateway.handshake import Tuning, server_properties
-from tests.unit.gateway_core.records import Document, Record, read, response
+from tests.unit.gateway_core.records import Document, read, response
 from topology import changes
 from topology.model import Binding, Exchange, Permission, Queue, User
 from topology.passwords import DEFAULT_ALGORITHM, hash_password
@@ -93,7 +93,7 @@ class Link:
         self.peer = peer
         self.next_batch_number = 1
         self.congested = False
-        self.records: list[Record] = []
+        self.records: list[Any] = []
         self.answers: dict[str, Any] = {
             "count": {"message_count": 0, "consumer_count": 0}, "purge": {"message_count": 0}, "get": {"empty": True},
             "consume": {}, "cancel": {}, "qos": {}, "recover": {}, "barrier": {}, "close_channel": {},

@@ -187,15 +187,15 @@ async def test_commit_and_rollback_need_a_transaction(bench: Bench) -> None:
 
 
 @scenario
-async def test_flow_off_takes_the_credit_from_all_shards_before_flow_ok(bench: Bench) -> None:
+async def test_flow_off_stops_all_shards_before_flow_ok(bench: Bench) -> None:
     client = await bench.opened()
     await client.call(1, QueueDeclare(queue="q"))
     await client.call(1, BasicConsume(queue="q", consumer_tag="t"))
     assert await client.call(1, ChannelFlow(False)) == [(1, ChannelFlowOk(False))]
     link = bench.links[bench.replica.queue("/", "q").shard]     # type: ignore[union-attr]
-    assert link.asked("qos")[-1].document["limited"] is True
+    assert link.asked("qos")[-1].document["paused"] is True
     assert await client.call(1, ChannelFlow(True)) == [(1, ChannelFlowOk(True))]
-    assert link.asked("qos")[-1].document["limited"] is False
+    assert link.asked("qos")[-1].document["paused"] is False
 
 
 @scenario

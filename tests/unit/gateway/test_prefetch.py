@@ -80,12 +80,3 @@ def test_no_credit_before_the_shard_has_answered() -> None:
     assert prefetch.grants() == []
     prefetch.started(0)
     assert prefetch.grants() == [(0, 2)]
-
-
-def test_no_credit_while_the_flow_is_off() -> None:
-    prefetch = ChannelPrefetch(lambda shard: 0, lambda: 0)
-    prefetch.flowing = False
-    prefetch.starting(0)
-    prefetch.started(0)
-    prefetch.wanted(0, 2)
-    assert prefetch.active and prefetch.grants() == []
