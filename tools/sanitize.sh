@@ -35,7 +35,7 @@ esac
 mkdir -p "$tree"
 find "$tree" \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' \) -delete
 # shellcheck disable=SC2086  # the list is meant to be split
-tar -cf - --exclude='*.so' --exclude='*.c' --exclude=__pycache__ setup.py pyproject.toml $packages | tar -xpf - -C "$tree"
+tar -cf - --exclude='*.so' --exclude='*.c' --exclude=__pycache__ setup.py pyproject.toml tools $packages | tar -xpf - -C "$tree"
 tar -cf - --exclude=__pycache__ tests | tar -xpf - -C "$tree"
 # a module without source must not outlive it
 find "$tree" -name '*.so' | while read -r module; do
