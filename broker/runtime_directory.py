@@ -6,6 +6,7 @@ Both are emptied at the start (the broker before may have been killed) and remov
 """
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -39,6 +40,8 @@ class RuntimeDirectory:
     def _shared(self, short_id: str, shared_bytes: int) -> Path:
         path = SHARED_MEMORY / f"warren-{short_id}"
         fallback = self.path / "shared"
+        if path == self.path:               # XDG_RUNTIME_DIR=/dev/shm
+            path = fallback
         try:
             shutil.rmtree(path, ignore_errors=True)
             free = os.statvfs(SHARED_MEMORY)
@@ -59,10 +62,8 @@ class RuntimeDirectory:
     def close(self) -> None:
         shutil.rmtree(self.shared_path, ignore_errors=True)
         _sweep(self.path)
-        try:
+        with contextlib.suppress(OSError):
             self.path.rmdir()
-        except OSError:
-            pass
         os.close(self._lock_descriptor)
 
 

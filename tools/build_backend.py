@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 import sysconfig
 from typing import Any
 
@@ -54,3 +55,7 @@ def get_requires_for_build_editable(config_settings: Settings = None) -> list[st
 
 def _compiler() -> list[str]:
     return [] if has_c_compiler() else [ZIGLANG]
+
+
+if __name__ == "__main__":
+    sys.exit(not has_c_compiler())
