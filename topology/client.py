@@ -149,8 +149,6 @@ class TopologyClient:
         early, self._early = self._early or [], None
         self._changed({"version": version, "ops": ops, "snapshot": True})
         for change in early:
-            if self._early is not None:         # a gap was found: the rest comes with the next snapshot
-                break
             if change["epoch"] == epoch:
-                self._apply(change)
+                self.receive_push(change)       # where a gap is found, the rest waits for the next snapshot
         self._loaded.set()

@@ -48,8 +48,8 @@ class Catalog:
         self._queue_ids = QueueIds(store.queue_ids_reserved())
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}       # by the version waited for
         self._refusing_until_s = 0.0
-        self._send = send
-        self.running_gateways: dict[int, int] = {}      # index: incarnation that subscribed last
+        self.send = send
+        self.running: dict[str, int] = {}               # subscribers: the incarnation that subscribed last
         self.ended_gateways: dict[int, int] = {}        # index: incarnation up to which all have ended
 
     # deciding
@@ -59,9 +59,13 @@ class Catalog:
         if asyncio.get_running_loop().time() < self._refusing_until_s:
             raise ResourceError("the disk with the catalog is full")
 
-    def decide(self) -> Decision:
-        """A set of operations that take effect one by one and are committed together."""
-        self.check_writable()
+    def decide(self, *, frees: bool = False) -> Decision:
+        """A set of operations that take effect one by one and are committed together.
+
+        One that `frees`, that only deletes, is tried even while the disk is thought to be full.
+        """
+        if not frees:
+            self.check_writable()
         return Decision(self)
 
     def take_queue_id(self) -> tuple[int, list[Op]]:
@@ -95,7 +99,7 @@ class Catalog:
         self._queue_ids = QueueIds(self.store.queue_ids_reserved())
         # Whoever took a snapshot in the meantime may have seen what was never committed.
         for identity in self.distribution.expect_all_again():
-            self._send(identity, {"verb": "resubscribe", "epoch": self.epoch})
+            self.send(identity, {"verb": "resubscribe", "epoch": self.epoch})
         for version in [number for number in self._waiting if number > self.distribution.published]:
             for future in self._waiting.pop(version):
                 if not future.done():

@@ -6,6 +6,7 @@ tells the connections of a dead gateway from those of its successor.
 from __future__ import annotations
 
 from broker.catalog.core import Catalog
+from broker.catalog.distribution import GATEWAY
 
 
 def parsed_owner(owner: str) -> tuple[int, int] | None:
@@ -25,13 +26,12 @@ def owner_is_gone(catalog: Catalog, owner: str) -> bool:
 
 def gateway_started(catalog: Catalog, index: int, incarnation: int) -> None:
     """A gateway subscribed: those before it have ended, whether or not the catalog was told."""
-    catalog.running_gateways[index] = incarnation
     _ended(catalog, index, incarnation - 1)
 
 
 def gateway_gone(catalog: Catalog, index: int) -> None:
     """The gateway that subscribed last has ended."""
-    incarnation = catalog.running_gateways.pop(index, None)
+    incarnation = catalog.running.get(f"{GATEWAY}-{index}")
     if incarnation is not None:
         _ended(catalog, index, incarnation)
 
@@ -45,7 +45,7 @@ def _ended(catalog: Catalog, index: int, incarnation: int) -> None:
         for queue in catalog.topology.exclusive_queues(owner)
     ]
     if queues:
-        decision = catalog.decide()
+        decision = catalog.decide(frees=True)
         for queue in queues:
             decision.delete_queue(queue)
         decision.submit()

@@ -111,18 +111,24 @@ def check_header(path: Path) -> None:
         )
 
 
-def create(path: Path, statements: Iterable[tuple[str, tuple[object, ...]]] = ()) -> None:
-    """A new database at `path` with the rows that the statements insert: complete and on the disk, or not there."""
+def create(path: Path, statements: Iterable[tuple[str, tuple[object, ...]]] = (), *, lasting: bool = True) -> None:
+    """A new database at `path` with the rows that the statements insert: complete, or not there.
+
+    A `lasting` one is on the disk when this returns.
+    """
     unfinished = path.with_name(path.name + UNFINISHED_SUFFIX)
     try:
         remove(unfinished)
         _fill(unfinished, statements)
-        sync(unfinished)
+        if lasting:
+            sync(unfinished)
+        remove(path)        # a journal left by a database that was here before would be taken for the new one's
         os.replace(unfinished, path)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     except (OSError, sqlite3.DatabaseError) as error:
         raise UnusableCatalog(
-            f"the catalog {path} cannot be created: {error}. Check that the directory is writable and the disk has room."
+            f"the catalog {path} cannot be created: {error}. Is the directory writable, has the disk room?"
         ) from error
 
 
@@ -130,7 +136,7 @@ def _fill(unfinished: Path, statements: Iterable[tuple[str, tuple[object, ...]]]
     connection = sqlite3.connect(unfinished, isolation_level=None)
     try:
         connection.executescript(
-            f"PRAGMA synchronous=FULL; PRAGMA application_id={APPLICATION_ID}; "
+            f"PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF; PRAGMA application_id={APPLICATION_ID}; "
             f"PRAGMA user_version={SCHEMA_VERSION}; BEGIN; {TABLES}"
         )
         for statement, values in statements:

@@ -62,10 +62,20 @@ class Service:
             self._catalog.distribution.applied(peer, message["version"])
 
     def peer_gone(self, message: Message) -> None:
-        """The supervisor saw a gateway or a shard end."""
+        """The supervisor saw a gateway or a shard end.
+
+        Its word may come after the successor has subscribed. Where it tells the `incarnation`, that is seen; the
+        successor is asked to subscribe again in any case, as being cut off would leave its replica stale for ever.
+        """
         role, index = message["role"], int(message["index"])
         identity = f"{role}-{index}"
+        incarnation = message.get("incarnation")
+        running = self._catalog.running.get(identity)
+        if incarnation is not None and running is not None and running > incarnation:
+            return
         self._snapshots.close(identity)
         self._catalog.distribution.gone(identity)
+        self._catalog.send(identity, {"verb": "resubscribe", "epoch": self._catalog.epoch})
         if role == GATEWAY:
             gateway_gone(self._catalog, index)
+        self._catalog.running.pop(identity, None)

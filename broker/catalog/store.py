@@ -50,7 +50,7 @@ class Store:
         transient = runtime_directory / schema.TRANSIENT_FILE
         if not _is_usable(transient):
             schema.remove(transient)
-            schema.create(transient)
+            schema.create(transient, lasting=False)
         try:
             self._connection = self._open(transient)
         except sqlite3.DatabaseError as error:
@@ -198,7 +198,11 @@ Execute = Callable[..., Any]
 
 
 def _json(value: Any) -> str:
-    # The same text for tables that differ only in the order of their fields: it is part of a binding's identity.
+    return orjson.dumps(value).decode()
+
+
+def _canonical(value: Any) -> str:
+    """The same text for tables that differ only in the order of their fields: it is part of a binding's identity."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -264,7 +268,7 @@ def _delete_bindings_to(execute: Execute, op: Op, kind: str) -> None:
 def _binding_values(op: Op) -> Values:
     return (
         op["vhost"], op["source"], op["destination_kind"], op["destination"], op["routing_key"],
-        _json(op["arguments"]),
+        _canonical(op["arguments"]),
     )
 
 

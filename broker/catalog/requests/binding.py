@@ -44,7 +44,7 @@ async def unbind(catalog: Catalog, binding: Binding) -> Message:
     if existing is None:
         await catalog.settled()
         return {"deleted": False}
-    decision = catalog.decide()
+    decision = catalog.decide(frees=True)
     decision.delete_binding(existing)
     await decision.settle()
     return {"deleted": True}

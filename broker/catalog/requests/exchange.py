@@ -42,7 +42,7 @@ async def delete(catalog: Catalog, message: Message) -> Message:
         return {"deleted": False}
     if message.get("if_unused") and vhost.bindings.count_from(name):
         raise in_use(EXCHANGE, name, vhost.vhost.name)
-    decision = catalog.decide()
+    decision = catalog.decide(frees=True)
     decision.delete_exchange(exchange)
     await decision.settle()
     return {"deleted": True}

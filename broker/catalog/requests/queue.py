@@ -76,7 +76,7 @@ async def _delete(catalog: Catalog, queue: Queue) -> None:
     if catalog.topology.queue_by_id(queue.queue_id) is None:      # another request was faster
         await catalog.settled()
         return
-    decision = catalog.decide()
+    decision = catalog.decide(frees=True)
     decision.delete_queue(queue)
     await decision.settle()
 
@@ -121,7 +121,7 @@ async def connection_closed(catalog: Catalog, message: Message) -> Message:
     """A connection is over, and with it its exclusive queues."""
     queues = catalog.topology.exclusive_queues(message["owner"])
     if queues:
-        decision = catalog.decide()
+        decision = catalog.decide(frees=True)
         for queue in queues:
             decision.delete_queue(queue)
         await decision.settle()

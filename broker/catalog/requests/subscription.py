@@ -17,6 +17,7 @@ async def subscribe(catalog: Catalog, snapshots: Snapshots, peer: str, message: 
     role, _, index = peer.partition("-")
     if role not in SUBSCRIBING_ROLES or not index.isdecimal():
         raise NotAllowed(f"'{peer}' cannot subscribe")
+    catalog.running[peer] = message["incarnation"]
     if role == GATEWAY:
         gateway_started(catalog, int(index), message["incarnation"])
     version = catalog.distribution.subscribe(peer)

@@ -33,7 +33,7 @@ async def delete(catalog: Catalog, message: Message) -> Message:
     if message["name"] not in catalog.topology.users:
         await catalog.settled()
         return {"deleted": False}
-    decision = catalog.decide()
+    decision = catalog.decide(frees=True)
     decision.add(changes.user_delete(message["name"]))
     await decision.settle()
     return {"deleted": True}
@@ -74,7 +74,7 @@ async def clear_permissions(catalog: Catalog, message: Message) -> Message:
     if message["user"] not in vhost.permissions:
         await catalog.settled()
         return {"deleted": False}
-    decision = catalog.decide()
+    decision = catalog.decide(frees=True)
     decision.add(changes.permission_clear(message["user"], vhost.vhost.name))
     await decision.settle()
     return {"deleted": True}

@@ -24,7 +24,7 @@ async def delete(catalog: Catalog, message: Message) -> Message:
     if vhost is None:
         await catalog.settled()
         return {"deleted": False}
-    decision = catalog.decide()
+    decision = catalog.decide(frees=True)
     for queue in list(vhost.queues.values()):
         decision.add(changes.queue_delete(queue))
     decision.add(changes.vhost_delete(vhost.vhost.name))

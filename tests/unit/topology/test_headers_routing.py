@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from amqp091.errors import PreconditionFailed
 from amqp091.values import Binary, Timestamp
 from topology.exchanges.headers import HeadersTable, check_match_arguments

@@ -3,6 +3,7 @@ import random
 from typing import Any
 
 import pytest
+
 from amqp091.errors import NotFound
 from topology import changes
 from topology.model import Binding, Exchange, Queue

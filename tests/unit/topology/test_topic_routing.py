@@ -3,6 +3,7 @@ import random
 import time
 
 import pytest
+
 from topology.exchanges.topic import TopicTable
 from topology.model import Binding, Destination
 
