@@ -353,6 +353,9 @@ cdef class Engine(EngineState):
                     channel.wanted = demand
                     self.event(channel.gateway.index, b'{"event":"credit_wanted","channel":%d,"count":%d}'
                                % (channel.handle, demand))
+                else:
+                    # others took what there was; the next message asks again
+                    wake(self, &channel.waiting)
 
     def recover(self, uint32_t gateway, uint32_t channel) -> None:
         """Everything the channel holds is ready again."""

@@ -35,7 +35,9 @@ def test_headers_that_make_no_sense(bench: Bench, offset: int, value: int) -> No
         bench.engine.receive(0, bytes(raw))
 
 
-@pytest.mark.parametrize("lie", [(6, 2, 0xFFFF), (12, 4, 0xFFFF_FFFF), (24, 4, 0xFFFF_FFFF), (28, 1, 255), (29, 1, 255)])
+@pytest.mark.parametrize(
+    "lie", [(6, 2, 0xFFFF), (12, 4, 0xFFFF_FFFF), (24, 4, 0xFFFF_FFFF), (28, 1, 255), (29, 1, 255)]
+)
 def test_inner_lengths_beyond_the_record(bench: Bench, lie: tuple[int, int, int]) -> None:
     offset, size, value = lie
     raw = bytearray(publish(1))
