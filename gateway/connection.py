@@ -1,37 +1,24 @@
-"""One client connection: its state, its channels, its errors, its end.
+"""One client connection: its state, its channels, its errors.
 
-Drives the compiled core's hooks. Bytes come from and go to a Wire (gateway/transport.py); time comes from
-the wheel; shards and the catalog are asked through the gateway. Knows no socket and no event loop call.
+Drives the compiled core's hooks. Bytes come from and go to a Wire; time comes from the wheel; shards and the
+catalog are asked through the gateway. Knows no socket. Its end is in gateway/ending.py, its timed duties in
+gateway/liveness.py, what methods do in gateway/handlers/.
 """
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from amqp091 import constants, methods
-from amqp091.errors import (
-    AMQPError,
-    ChannelError,
-    ChannelErrorHard,
-    ConnectionForced,
-    InternalError,
-    NotAllowed,
-)
-from amqp091.method_table import (
-    ChannelClose,
-    ConnectionBlocked,
-    ConnectionClose,
-    ConnectionCloseOk,
-    ConnectionStart,
-    ConnectionUnblocked,
-)
+from amqp091.errors import AMQPError, ChannelError, ChannelErrorHard, ConnectionForced, InternalError, NotAllowed
+from amqp091.method_table import ChannelClose, ConnectionBlocked, ConnectionStart, ConnectionUnblocked
 from gateway import handlers
 from gateway.channel import Channel
 from gateway.core import PAUSE_HELD, PAUSE_METHOD, ConnectionCore
 from gateway.drive import Drive
+from gateway.ending import Ending
 from gateway.flow import ALARM
 from gateway.handshake import (
-    CLOSE_OK_WAIT_S_MAX,
     ENDING,
     LOCALES,
     PROTOCOL_HEADERS_ACCEPTED,
@@ -41,8 +28,10 @@ from gateway.handshake import (
     describe_bad_header,
     farewell,
 )
-from gateway.heartbeat import Heartbeat
+from gateway.liveness import Liveness
+from gateway.refusal import attributed, closing_method
 from gateway.sasl import MECHANISMS
+from gateway.wire import Ends, Wire
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -53,36 +42,6 @@ AUTHENTICATION_FAILURE_CLOSE: Final = "authentication_failure_close"
 CONNECTION_BLOCKED: Final = "connection.blocked"
 
 
-class Wire(Protocol):
-    """The socket's side, as a connection sees it."""
-
-    received_bytes: int
-    sent_bytes: int
-
-    def flush(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def stop_reading(self) -> None: ...
-    def finish(self) -> None:
-        """What was written still goes out; then the end."""
-    def abort(self) -> None: ...
-
-
-class Ends(NamedTuple):
-    """Both ends of a TCP connection."""
-
-    peer_host: str
-    peer_port: int
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{_bracketed(self.peer_host)}:{self.peer_port} -> {_bracketed(self.host)}:{self.port}"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 class Connection(ConnectionCore):
     """From the first byte to the last."""
 
@@ -91,6 +50,7 @@ class Connection(ConnectionCore):
     def __init__(self, gateway: "Gateway", wire: Wire, ends: Ends, connection_id: str, now_s: float) -> None:
         super().__init__(gateway)
         self.wire = wire
+        self.wire_lost = False
         self.ends = ends
         self.id = connection_id
         self.name = str(ends)
@@ -103,23 +63,21 @@ class Connection(ConnectionCore):
         self.client_properties: dict[str, Any] = {}
         self.capabilities: dict[str, Any] = {}
         self.channel_max = 0
-        self.heartbeat = Heartbeat(0, 0, 0)
-        self.owns_queues = False        # has asked for an exclusive queue at least once
-        self.held_by: int | None = None
+        self.owns_queues = False            # has asked for an exclusive queue at least once
+        self.held_by: int | None = None     # what stopped it at a publish: a shard's link, or ALARM
         self._told_blocked = False
         self._drive: Drive | None = None
         self._drive_ended: asyncio.Future[None] | None = None
-        self._release: asyncio.Task[None] | None = None
-        self._wire_lost = False
-        self._told_close = False
-        self._close_crossed = False
-        gateway.wheel.at(now_s + gateway.settings.handshake_timeout_s, self._check_handshake)
+        self.ending = Ending(self)
+        self.liveness = Liveness(self, now_s + gateway.settings.handshake_timeout_s)
 
     def __str__(self) -> str:
         return f"{self.id} ({self.log_name})"
 
     def described(self) -> str:
-        """For log lines once the user and vhost are known."""
+        """For log lines, with the user and vhost where they are known."""
+        if not self.vhost:
+            return str(self)
         return f"{self.id} ({self.log_name}, vhost: '{self.vhost}', user: '{self.user_name}')"
 
     def can(self, capability: str) -> bool:
@@ -129,6 +87,9 @@ class Connection(ConnectionCore):
     def channel(self, number: int) -> Channel | None:
         """The channel that is open, or not closed to the end, under this number."""
         return cast(Channel | None, self.channels.get(number))
+
+    def open_channels(self) -> list[Channel]:
+        return cast(list[Channel], list(self.channels.values()))
 
     def send(self, method: tuple[Any, ...]) -> None:
         """A method on channel 0."""
@@ -149,7 +110,7 @@ class Connection(ConnectionCore):
             ConnectionStart(
                 version_major=0,
                 version_minor=9,
-                server_properties=self.gateway.server_properties,
+                server_properties=self.gateway.settings.server_properties,
                 mechanisms=" ".join(MECHANISMS).encode(),
                 locales=LOCALES,
             )
@@ -161,16 +122,16 @@ class Connection(ConnectionCore):
             method = methods.decode(class_id, method_id, arguments)
             work = self._handle(channel_number, key, method)
         except AMQPError as error:
-            raise _attributed(error, key) from None
+            raise attributed(error, key) from None
         if work is None:
             return
         drive = Drive(work, lambda error: self._on_driven(channel_number, key, error))
         if not drive.start():
             self._drive = drive
             self.pause(PAUSE_METHOD)
+        elif isinstance(drive.error, AMQPError):
+            raise attributed(drive.error, key) from None
         elif drive.error is not None:
-            if isinstance(drive.error, AMQPError):
-                raise _attributed(drive.error, key) from None
             raise drive.error
 
     def _handle(
@@ -200,20 +161,31 @@ class Connection(ConnectionCore):
         self._drive = None
         if self._drive_ended is not None:
             self._drive_ended.set_result(None)
+            self._drive_ended = None
         if self.closed:
             return
         if error is not None and not self.closing:
             if isinstance(error, AMQPError):
-                self._refuse(number, _attributed(error, key))
+                self._refuse(number, attributed(error, key))
             else:
                 self.crash(error)
-        self.gateway.guarded(self, self._go_on)
+        self.gateway.guarded(self, lambda: self.go_on(PAUSE_METHOD))
 
-    def _go_on(self) -> None:
-        self.resume(PAUSE_METHOD)
+    async def handler_ended(self) -> None:
+        """Waits for the handler that is under way, if one is."""
+        if self._drive is not None:
+            if self._drive_ended is None:
+                self._drive_ended = self.gateway.loop.create_future()
+            await self._drive_ended
+
+    def go_on(self, pause_reason: int) -> None:
+        """With the kept input, once no other reason holds it up."""
+        self.resume(pause_reason)
         if not self.paused:
             self.wire.resume_reading()
         self.gateway.wake()
+
+    # errors: hooks of the core
 
     def _refuse(self, number: int, error: AMQPError) -> None:
         channel = self.channel(number)
@@ -224,8 +196,6 @@ class Connection(ConnectionCore):
         else:
             self.closing = True
             self.on_connection_error(error)
-
-    # errors: hooks of the core
 
     def on_channel_error(self, channel_number: int, error: ChannelError) -> None:
         channel = self.channel(channel_number)
@@ -239,47 +209,31 @@ class Connection(ConnectionCore):
             self.gateway.spawn(self._close_channel(channel, error))
         else:
             channel.close()
-            channel.send(_closing_method(ChannelClose, error))
+            channel.send(closing_method(ChannelClose, error))
 
     async def _close_channel(self, channel: Channel, error: ChannelError) -> None:
         await channel.leave()
         if not self.closed and self.state is State.RUNNING:
-            channel.send(_closing_method(ChannelClose, error))
+            channel.send(closing_method(ChannelClose, error))
             self.gateway.wake()
 
     def end_channel(self, channel: Channel) -> None:
         """close-ok went either way: the number is free."""
-        if self.channels.get(channel.number) is channel:
+        if self.channel(channel.number) is channel:
             self.remove_channel(channel.number)
         channel.release()
 
     def on_connection_error(self, error: AMQPError) -> None:
         if self.state in ENDING:
             return
-        logger.error(
-            "Error on AMQP connection %s, state: %s: %s", self.described(), self.state.value, error
-        )
-        manner = farewell(self.state, error, self.can(AUTHENTICATION_FAILURE_CLOSE))
-        if manner is Farewell.SILENT:
+        logger.error("Error on AMQP connection %s, state: %s: %s", self.described(), self.state.value, error)
+        if farewell(self.state, error, self.can(AUTHENTICATION_FAILURE_CLOSE)) is Farewell.SILENT:
             self._end()
             self.wire.stop_reading()
             self.gateway.wheel.at(self.gateway.now_s() + SILENT_CLOSE_DELAY_S, lambda _: self.wire.abort())
         else:
             self.state = State.CLOSED
-            self.gateway.spawn(self._say_farewell(error))
-
-    async def _say_farewell(self, error: AMQPError) -> None:
-        await self.release()
-        if self._wire_lost:
-            return
-        self.send(_closing_method(ConnectionClose, error))
-        self._told_close = True
-        if self._close_crossed:
-            self.send(ConnectionCloseOk())
-        self.gateway.wake()
-        interval_s = self.heartbeat.interval_s
-        wait_s = min(interval_s, CLOSE_OK_WAIT_S_MAX) if interval_s else CLOSE_OK_WAIT_S_MAX
-        self.gateway.wheel.at(self.gateway.now_s() + wait_s, lambda _: self.wire.abort())
+            self.gateway.spawn(self.ending.say_farewell(error))
 
     def crash(self, error: BaseException) -> None:
         """A bug of ours: this connection alone pays for it."""
@@ -288,6 +242,8 @@ class Connection(ConnectionCore):
             self.closing = True
             self.on_connection_error(InternalError("internal error"))
             self.gateway.wake()
+
+    # the end
 
     def close_forced(self, reason: str) -> None:
         """An operator, a deleted vhost or the broker's stop ends it."""
@@ -298,133 +254,28 @@ class Connection(ConnectionCore):
             self.on_connection_error(ConnectionForced(reason))
             self.gateway.wake()
         else:
-            self._end()
-            self.wire.abort()
+            self.cut_off()
 
-    # the end
-
-    def client_closes(self) -> None:
-        """connection.close came: everything is given up first, then close-ok."""
+    def close_for_client(self) -> None:
+        """connection.close came."""
         self.closing = True
-        self.gateway.spawn(self._close_for_client())
+        self.gateway.spawn(self.ending.oblige())
 
-    async def _close_for_client(self) -> None:
-        await self.release()
-        self._log_closed()
-        if self._wire_lost:
-            return
-        self.send(ConnectionCloseOk())
-        self.gateway.wake()
-        self.client_closed()
-
-    def close_crossed(self) -> None:
-        """The client's connection.close met ours: it gets its close-ok, behind our close."""
-        self._close_crossed = True
-        if self._told_close:
-            self.send(ConnectionCloseOk())
-
-    def client_closed(self) -> None:
-        """Both sides agree on the end."""
-        self.state = State.ENDED
-        self.wire.flush()
-        self.wire.finish()
+    def cut_off(self) -> None:
+        """Without a word."""
+        self._end()
+        self.wire.abort()
 
     def _end(self) -> None:
         self.closing = True
         self.state = State.ENDED
 
-    def release(self) -> "asyncio.Task[None]":
-        """Gives up channels, consumers and exclusive queues, once; returns when shards and catalog have done so."""
-        if self._release is None:
-            self._release = self.gateway.spawn(self._give_up())
-        return self._release
-
-    async def _give_up(self) -> None:
-        gateway = self.gateway
-        gateway.flow.forget(self)
-        if self._drive is not None:
-            # an exclusive queue may be on its way
-            self._drive_ended = gateway.loop.create_future()
-            await self._drive_ended
-        shards: set[int] = set()
-        for channel in list(self.channels.values()):
-            shards.update(channel.shards())
-            channel.close()
-        if shards:
-            message = {"verb": "close_connection", "connection": self.handle}
-            await asyncio.gather(
-                *(gateway.requests.ask(shard, message, moot_when_down=True) for shard in sorted(shards))
-            )
-        if self.owns_queues:
-            await gateway.ask_catalog("connection.closed", owner=self.id)
-
     def on_wire_lost(self) -> None:
         """The socket is gone."""
-        self._wire_lost = True
-        if self.state is State.HEADER:
-            logger.log(
-                logging.WARNING if self.wire.received_bytes else logging.DEBUG,
-                "closing AMQP connection %s: connection closed with %s data received",
-                self, "incomplete" if self.wire.received_bytes else "no",
-            )
-        elif self.state not in ENDING:
-            logger.warning(
-                "closing AMQP connection %s: client unexpectedly closed TCP connection",
-                self.described() if self.state is State.RUNNING else self,
-            )
+        self.wire_lost = True
+        self.ending.log_loss()
         self._end()
-        self.gateway.spawn(self._bury())
-
-    async def _bury(self) -> None:
-        try:
-            await self.release()
-        finally:
-            self.close()
-            self.gateway.forget(self)
-
-    def _log_closed(self) -> None:
-        duration_s = (self.gateway.wall_clock_ms() - self.connected_at_ms) / 1000
-        logger.info("closing AMQP connection %s, duration: %.1fs", self.described(), duration_s)
-
-    # time: callbacks of the wheel
-
-    def _check_handshake(self, now_s: float) -> None:
-        if self.state not in ENDING and self.state is not State.RUNNING and not self._wire_lost:
-            logger.error("closing AMQP connection %s: handshake timeout in state %s", self, self.state.value)
-            self._end()
-            self.wire.abort()
-
-    def start_heartbeat(self, interval_s: int) -> None:
-        """After tune-ok, before or after connection.open: the client counts from then."""
-        self.heartbeat = Heartbeat(interval_s, self.wire.sent_bytes, self.wire.received_bytes)
-        if interval_s:
-            now_s = self.gateway.now_s()
-            self.gateway.wheel.at(now_s + self.heartbeat.send_interval_s, self._beat)
-            self.gateway.wheel.at(now_s + interval_s, self._check_alive)
-
-    def _beat(self, now_s: float) -> None:
-        if self._wire_lost or self.state is State.ENDED:
-            return
-        if self.heartbeat.should_send(self.wire.sent_bytes):
-            self.write(constants.HEARTBEAT_FRAME)
-            self.wire.flush()
-            self.heartbeat.sent_heartbeat(self.wire.sent_bytes)
-        self.gateway.wheel.at(now_s + self.heartbeat.send_interval_s, self._beat)
-
-    def _check_alive(self, now_s: float) -> None:
-        if self._wire_lost or self.state is State.ENDED:
-            return
-        if self.paused:
-            self.heartbeat.pardon(self.wire.received_bytes)
-        elif self.heartbeat.is_dead(self.wire.received_bytes):
-            logger.error(
-                "closing AMQP connection %s: missed heartbeats from client, timeout: %ds",
-                self, self.heartbeat.interval_s,
-            )
-            self._end()
-            self.wire.abort()
-            return
-        self.gateway.wheel.at(now_s + self.heartbeat.interval_s, self._check_alive)
+        self.gateway.spawn(self.ending.bury())
 
     # publishers held back
 
@@ -436,17 +287,12 @@ class Connection(ConnectionCore):
             self.send(ConnectionBlocked(reason=self.gateway.flow.reason))
 
     def release_publish(self) -> None:
+        """The cause has gone."""
         self.held_by = None
         if self._told_blocked and not self.gateway.flow.alarmed:
             self._told_blocked = False
             self.send(ConnectionUnblocked())
-        self.gateway.guarded(self, self._publish_on)
-
-    def _publish_on(self) -> None:
-        self.resume(PAUSE_HELD)
-        if not self.paused:
-            self.wire.resume_reading()
-        self.gateway.wake()
+        self.gateway.guarded(self, lambda: self.go_on(PAUSE_HELD))
 
     @property
     def shown_state(self) -> str:
@@ -456,19 +302,3 @@ class Connection(ConnectionCore):
         if self.held_by is None:
             return "blocking" if self.gateway.flow.alarmed else "running"
         return "blocked" if self.held_by == ALARM else "flow"
-
-
-def _attributed(error: AMQPError, key: constants.MethodId) -> AMQPError:
-    """The error with the method that caused it, unless it names one."""
-    if not error.class_id:
-        error.class_id, error.method_id = key
-    return error
-
-
-def _closing_method(kind: "type[ChannelClose] | type[ConnectionClose]", error: AMQPError) -> tuple[Any, ...]:
-    return kind(
-        reply_code=error.reply_code,
-        reply_text=error.reply_text(),
-        class_id=error.class_id,
-        method_id=error.method_id,
-    )

@@ -69,7 +69,7 @@ def _connection(connection: Connection) -> Message:
         "channels": len(connection.channels),
         "channel_max": connection.channel_max,
         "frame_max": connection.frame_max,
-        "timeout": connection.heartbeat.interval_s,
+        "timeout": connection.liveness.heartbeat.interval_s,
         "host": connection.ends.host,
         "port": connection.ends.port,
         "peer_host": connection.ends.peer_host,

@@ -16,7 +16,7 @@ from amqp091.errors import NotAllowed, error_from_code
 from bus.control import ControlError
 from bus.links import LinkEnd
 from gateway.channel import Channel
-from gateway.connection import Connection, Ends, Wire
+from gateway.connection import Connection
 from gateway.core import KIND_RESPONSE, GatewayCore
 from gateway.flow import ALARM, Flow
 from gateway.handshake import Tuning
@@ -24,6 +24,7 @@ from gateway.requests import ShardRequests
 from gateway.routes import RouteTable
 from gateway.transport import READ_BUFFER_BYTES
 from gateway.wheel import Wheel
+from gateway.wire import Ends, Wire
 from topology.replica import Replica
 
 logger = logging.getLogger(__name__)
@@ -70,10 +71,6 @@ class Gateway(GatewayCore):
         super().__init__(settings.shard_count, settings.max_message_bytes)
         self.loop = loop
         self.settings = settings
-        self.server_properties = settings.server_properties
-        self.offered = settings.offered
-        self.loopback_users = settings.loopback_users
-        self.consumer_max_per_channel = settings.consumer_max_per_channel
         self.replica = replica
         self.catalog = catalog
         self.links: Links

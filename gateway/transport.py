@@ -6,7 +6,8 @@ read, and the compiled core keeps what is incomplete. Knows nothing of AMQP.
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.connection import Connection, Ends
+from gateway.connection import Connection
+from gateway.wire import Ends
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway

@@ -54,7 +54,7 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
     _check_consumer_arguments(queue, method)
-    limit = connection.gateway.consumer_max_per_channel
+    limit = connection.gateway.settings.consumer_max_per_channel
     if limit and len(channel.consumers) >= limit:
         raise NotAllowed(f"reached maximum ({limit}) of consumers per channel")
     tag = method.consumer_tag or generated(GENERATED_CONSUMER_PREFIX)

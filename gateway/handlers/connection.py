@@ -42,7 +42,7 @@ def start_ok(client: "Connection", method: ConnectionStartOk) -> None:
         raise CommandInvalid(f"unknown authentication mechanism '{method.mechanism}'")
     client.mechanism = method.mechanism
     _log_in(client, read(method.response))
-    offered = client.gateway.offered
+    offered = client.gateway.settings.offered
     client.send(
         ConnectionTune(channel_max=offered.channel_max, frame_max=offered.frame_max, heartbeat=offered.heartbeat_s)
     )
@@ -53,7 +53,7 @@ def _log_in(client: "Connection", credentials: Credentials) -> None:
     user = gateway.replica.authenticate(credentials.user, credentials.password)
     if user is None:
         raise _refused(client, f"user '{credentials.user}' - invalid credentials")
-    if user.name in gateway.loopback_users and not _is_loopback(client.ends.peer_host):
+    if user.name in gateway.settings.loopback_users and not _is_loopback(client.ends.peer_host):
         raise _refused(client, f"user '{user.name}' can only connect via localhost")
     client.user_name = user.name
     client.user_id = user.name.encode("utf-8", "surrogateescape")
@@ -76,10 +76,10 @@ def _is_loopback(host: str) -> bool:
 
 def tune_ok(client: "Connection", method: ConnectionTuneOk) -> None:
     """The limits, which hold from the next frame on."""
-    tuning = negotiate(client.gateway.offered, Tuning(method.channel_max, method.frame_max, method.heartbeat))
+    tuning = negotiate(client.gateway.settings.offered, Tuning(method.channel_max, method.frame_max, method.heartbeat))
     client.frame_max = tuning.frame_max
     client.channel_max = tuning.channel_max
-    client.start_heartbeat(tuning.heartbeat_s)
+    client.liveness.start_heartbeat(tuning.heartbeat_s)
 
 
 def open_vhost(client: "Connection", method: ConnectionOpen) -> None:
@@ -116,11 +116,11 @@ def update_secret(client: "Connection", method: ConnectionUpdateSecret) -> None:
 def close(client: "Connection", method: ConnectionClose) -> None:
     """The client's wish, or its own close crossing ours."""
     if client.state is State.RUNNING:
-        client.client_closes()
+        client.close_for_client()
     elif client.state is State.CLOSED:
-        client.close_crossed()
+        client.ending.cross()
 
 
 def close_ok(client: "Connection", method: ConnectionCloseOk) -> None:
     """The client has heard our close."""
-    client.client_closed()
+    client.ending.agree()

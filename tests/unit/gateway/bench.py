@@ -17,9 +17,10 @@ from amqp091.method_table import (
     ConnectionTuneOk,
 )
 from bus.control import ControlError
-from gateway.connection import Connection, Ends
+from gateway.connection import Connection
 from gateway.gateway import Gateway, GatewaySettings
 from gateway.handshake import Tuning, server_properties
+from gateway.wire import Ends
 from tests.unit.gateway_core.records import Document, read, response
 from topology import changes
 from topology.model import Binding, Exchange, Permission, Queue, User

@@ -126,7 +126,7 @@ def test_a_connection_that_is_not_read_is_not_blamed() -> None:
 @scenario
 async def test_heartbeats_on_a_connection(bench: Bench) -> None:
     client = await bench.opened()
-    client.connection.start_heartbeat(10)
+    client.connection.liveness.start_heartbeat(10)
     bench.pass_time(5.5)
     assert client.methods() == [(0, FRAME_HEARTBEAT)]
     bench.pass_time(10.5)

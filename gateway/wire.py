@@ -1,0 +1,33 @@
+"""The socket's side as a connection sees it: who is at both ends, what may be done to it."""
+from typing import NamedTuple, Protocol
+
+
+class Ends(NamedTuple):
+    """Both ends of a TCP connection."""
+
+    peer_host: str
+    peer_port: int
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{_bracketed(self.peer_host)}:{self.peer_port} -> {_bracketed(self.host)}:{self.port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class Wire(Protocol):
+    """Implemented over a transport by gateway/transport.py."""
+
+    received_bytes: int
+    sent_bytes: int
+
+    def flush(self) -> None:
+        """Hands the connection's output to the socket, unless that is full."""
+    def stop_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def finish(self) -> None:
+        """What was written still goes out; then the end."""
+    def abort(self) -> None: ...
