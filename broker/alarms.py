@@ -7,7 +7,7 @@ log, which the kernel takes back when it needs it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -44,12 +44,28 @@ class Alarms:
 def machine_memory_bytes(root: Path = Path("/")) -> int:
     """The machine's memory, or the container's where that is less."""
     limits = [PAGE_BYTES * os.sysconf("SC_PHYS_PAGES")]
-    for name in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
+    for file in _limit_files(root):
         try:
-            limits.append(int((root / name).read_text()))
+            limits.append(int(file.read_text()))
         except (OSError, ValueError):
             continue
     return min(limits)
+
+
+def _limit_files(root: Path) -> Iterator[Path]:
+    """Of this process's control group and all above it: a container's, MemoryMax= of a service."""
+    groups = root / "sys/fs/cgroup"
+    yield groups / "memory/memory.limit_in_bytes"
+    yield groups / "memory.max"
+    try:
+        own = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in own:
+        group = Path(line.removeprefix("0::/"))
+        if line.startswith("0::/") and ".." not in group.parts:
+            for ancestor in (group, *group.parents):
+                yield groups / ancestor / "memory.max"
 
 
 def private_memory_bytes(pid: int) -> int:

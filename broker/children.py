@@ -110,7 +110,7 @@ def start_process(
 
 def _environment() -> dict[str, str]:
     """With the place of a bare checkout on the module path, as -P leaves the working directory out."""
-    environment = dict(os.environ)
+    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}       # NumPy would start a thread per core, for nothing
     root = Path(__file__).resolve().parent.parent
     if root.name not in ("site-packages", "dist-packages"):
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), environment.get("PYTHONPATH"))))

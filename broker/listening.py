@@ -7,35 +7,60 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
+from typing import Any, Final
 
 from bus.context import StartError
 
+ALL_INTERFACES: Final = "*"
 
-def reserve(host: str, port: int) -> socket.socket:
-    """A bound socket; StartError says why there is none."""
+
+def reserve(host: str, port: int) -> list[socket.socket]:
+    """A bound socket per address of the host, all on one port; StartError says why there is none."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            None if host == ALL_INTERFACES else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except OSError as error:
         raise StartError(f"host {host!r} cannot be resolved ({error.strerror}): give another one with --host") from None
-    family, kind, protocol, _, address = found[0]
-    if port:
-        # Without SO_REUSEPORT, so that another broker of the same user is noticed too.
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            _bind(probe, address)
-    reserved = socket.socket(family, kind, protocol)
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    _bind(reserved, address)
+    reserved: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in found:
+            number = reserved[0].getsockname()[1] if reserved else port
+            reserved.append(_reserve_one(family, (address[0], number, *address[2:])))
+    except StartError:
+        for one in reserved:
+            one.close()
+        raise
     return reserved
 
 
-def _bind(target: socket.socket, address: tuple[object, ...]) -> None:
-    host, port = address[0], address[1]
+def _reserve_one(family: int, address: tuple[Any, ...]) -> socket.socket:
+    if address[1]:
+        # Listens without SO_REUSEPORT, so that another broker of the same user is noticed too.
+        with _bound(family, address, shared=False) as probe:
+            _or_explain(lambda: probe.listen(1), address)
+    return _bound(family, address, shared=True)
+
+
+def _bound(family: int, address: tuple[Any, ...], *, shared: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        target.bind(address)
-        if not target.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
-            target.listen(1)        # a port that another socket only reserved is found by listening alone
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _or_explain(lambda: made.bind(address), address)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _or_explain(action: Callable[[], None], address: tuple[Any, ...]) -> None:
+    try:
+        action()
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:
@@ -46,7 +71,7 @@ def _bind(target: socket.socket, address: tuple[object, ...]) -> None:
                 reason = "this machine does not have that address: give another one with --host"
             case _:
                 reason = str(error.strerror)
-        raise StartError(f"cannot listen on {shown(str(host), int(str(port)))}: {reason}") from None
+        raise StartError(f"cannot listen on {shown(address[0], address[1])}: {reason}") from None
 
 
 def shown(host: str, port: int) -> str:

@@ -58,7 +58,7 @@ class Settings(BaseModel):
 
     # where
     data: Path = Path("data")
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"          # a name or an address; "*": all interfaces
     port: Annotated[int, Field(ge=0, le=65535)] = 5672              # 0: any free port, told in the ready line
     backlog: Annotated[int, Field(ge=1, le=65535)] = 4096
 

@@ -47,7 +47,7 @@ class Ground:
     settings: Settings
     data: DataDirectory
     runtime: RuntimeDirectory
-    host: str
+    host: str                               # where the broker listens, as numbers
     port: int
     listeners: list[socket.socket]          # from socket activation, else empty
     service: ServiceManager
@@ -138,7 +138,7 @@ class Supervisor:
             "supervisor_pid": os.getpid(),
             "supervisor_address": self._address,
             "catalog_address": f"ipc://{self._ground.runtime.path}/catalog",
-            "settings": {**plain(self._ground.settings), "host": self._ground.host, "port": self._ground.port},
+            "settings": {**plain(self._ground.settings), "port": self._ground.port},
             "data_directory": str(self._ground.data.path),
             "runtime_directory": str(self._ground.runtime.path),
             "shared_directory": str(self._ground.runtime.shared_path),

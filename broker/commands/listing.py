@@ -21,10 +21,10 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "users": ("name", "tags"),
     "permissions": ("vhost", "user", "configure", "write", "read"),
     "connections": ("id", "user", "vhost", "name", "state", "channels", "gateway"),
-    "channels": ("connection", "number", "user", "vhost", "consumers", "unacknowledged", "prefetch", "confirm",
-                 "transactional", "gateway"),
-    "consumers": ("connection", "channel", "consumer_tag", "vhost", "queue", "ack_required", "exclusive", "prefetch",
-                  "gateway"),
+    "channels": ("connection", "number", "user", "vhost", "consumer_count", "messages_unacknowledged",
+                 "prefetch_count", "confirm", "transactional", "gateway"),
+    "consumers": ("connection", "channel", "consumer_tag", "vhost", "queue", "ack_required", "exclusive",
+                  "prefetch_count", "gateway"),
 }
 FROM_GATEWAYS: Final = frozenset({"connections", "channels", "consumers"})
 

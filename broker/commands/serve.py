@@ -52,12 +52,8 @@ def _serve(settings: Settings) -> int:
     setproctitle.setproctitle("warren: supervisor")
     logs.configure("supervisor", settings.log_level, settings.log_format)
     listeners = activated_sockets(os.environ)
-    if listeners:
-        host, port = listeners[0].getsockname()[:2]
-        held = listeners
-    else:
-        held = [reserve(settings.host, settings.port)]
-        host, port = held[0].getsockname()[:2]
+    held = listeners or reserve(settings.host, settings.port)
+    host, port = held[0].getsockname()[:2]
     data = DataDirectory(settings.data)
     try:
         settings = _with_all_shards(settings, data.path)

@@ -135,3 +135,14 @@ def test_memory_of_a_process_and_of_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["nowhere"])
 def test_files_that_are_gone_count_nothing(tmp_path: Path, missing: str) -> None:
     assert allocated_bytes(tmp_path / missing) == 0
+
+
+def test_the_memory_limit_of_a_service_counts_whichever_group_has_it(tmp_path: Path) -> None:
+    service = tmp_path / "sys/fs/cgroup/system.slice/warren.service"
+    service.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/system.slice/warren.service\n")
+    (service / "memory.max").write_text("2097152\n")
+    assert machine_memory_bytes(tmp_path) == 2097152
+    (service.parent / "memory.max").write_text("1048576\n")
+    assert machine_memory_bytes(tmp_path) == 1048576
