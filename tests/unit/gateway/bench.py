@@ -197,7 +197,7 @@ class Bench:
             changes.permission_set("reader", "/", Permission("", "", ".*")),
         ])
         self.catalog = Catalog(self.replica)
-        chosen: dict[str, Any] = dict(
+        chosen: dict[str, Any] = dict(  # noqa: C408
             name="g0.1", shard_count=2, server_properties=server_properties("1.0", "warren", "test"),
             offered=Tuning(2047, 131072, 60), handshake_timeout_s=10.0, loopback_users=frozenset({"guest"}),
             connection_max=0, consumer_max_per_channel=0, max_message_bytes=1 << 20) | settings

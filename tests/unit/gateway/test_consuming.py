@@ -295,7 +295,7 @@ async def test_a_prefetch_counts_deliveries_of_two_shards(bench: Bench) -> None:
 
 @scenario
 async def test_a_non_utf8_tag_and_key_survive(bench: Bench) -> None:
-    client, link = await with_queue(bench)
+    client, _ = await with_queue(bench)
     arguments = b"\0\0" + frames.short(b"q") + frames.short(b"\xff\xfe") + b"\0" + struct.pack(">I", 0)
     client.raw(frames.method(1, 60, 20, arguments))
     await turn()
