@@ -28,7 +28,8 @@ cdef extern from "Python.h":
 
 cdef enum:
     FIRST_CHANNELS = 4
-    SPARE_OUTPUTS_MAX = 16          # batches kept for the next output, with up to KEPT_CAPACITY_BYTES_MAX each
+    SPARE_OUTPUTS_MAX = 16          # batches kept for the next output,
+    SPARE_CAPACITY_BYTES_MAX = 1 << 20      # each up to this size
     SPARE_LOOKS_MAX = 4             # how many of them are looked at for one that its transport has let go
 
 
@@ -171,8 +172,8 @@ cdef Batch fresh_output(GatewayState gateway):
 
 
 cdef int spare_output(GatewayState gateway, Batch taken) except -1:
-    """A transport has it now; it may serve again."""
-    if len(gateway.spare_outputs) < SPARE_OUTPUTS_MAX:
+    """A transport has it now; it may serve again, unless it has grown large."""
+    if taken.capacity <= SPARE_CAPACITY_BYTES_MAX and len(gateway.spare_outputs) < SPARE_OUTPUTS_MAX:
         gateway.spare_outputs.append(taken)
     return 0
 
