@@ -9,6 +9,7 @@ one is gone, so nobody opens a log that a dying shard may still write. Nothing i
 """
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -172,5 +173,6 @@ def _write(file: Path, data: bytes, *, synced: bool) -> None:
             finally:
                 os.close(descriptor)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise explain(error, file.parent) from None

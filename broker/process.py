@@ -103,7 +103,7 @@ async def _run_role(role: str, context: ProcessContext) -> int:
     gc.collect()
     gc.freeze()                                         # modules never die: the collector need not look at them
     try:
-        await run(context)
+        await _run_until_stopped(run, context)
     except (StartError, _unknown_format()) as error:
         return await _cannot_start(context, str(error))
     except OSError as error:
@@ -115,6 +115,19 @@ async def _run_role(role: str, context: ProcessContext) -> int:
         text = f"{context.identity}: {type(error).__name__}: {error}"
         return await _cannot_start(context, text, EXIT_FAILED)
     return EXIT_FAILED if context.failed is not None else 0
+
+
+async def _run_until_stopped(run: Run, context: ProcessContext) -> None:
+    """A role that serves ends by itself when it is to stop; one that is still starting is cancelled."""
+    running = asyncio.ensure_future(run(context))
+    stopping = asyncio.ensure_future(context.stopping.wait())
+    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not running.done() and not context.serving:
+        running.cancel()
+        await asyncio.wait((running,))
+    if not running.cancelled():
+        await running
 
 
 def _unknown_format() -> type[Exception]:

@@ -43,6 +43,7 @@ class ProcessContext:
     doorbells: dict[tuple[str, int], Doorbell] = field(default_factory=dict)
     listen_sockets: list[socket.socket] = field(default_factory=list)   # given by socket activation; else empty: bind
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: bool = False                       # said `ready`
     failed: BaseException | None = None
     _links: LinkSet | None = None
     _subscribers: dict[str, list[Callable[[Message], None]]] = field(default_factory=dict)
@@ -92,6 +93,7 @@ class ProcessContext:
     async def ready(self) -> None:
         """The process serves from now on."""
         await self.control.request({"verb": "ready"})
+        self.serving = True
 
     def on_push(self, verb: str, callback: Callable[[Message], None]) -> None:
         """`callback` for each push of the supervisor with this verb: "alarm", "peer.restarted".
