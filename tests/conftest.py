@@ -2,7 +2,7 @@
 
 ``--brokers warren|rabbitmq|both`` chooses what the protocol tests run against. The default, ``marked``, runs everything on
 Warren and, where RabbitMQ is installed, also the tests marked ``oracle``: behaviour that is doubtful enough to be compared
-in every run. ``WARREN_ORACLE=host:port`` uses a RabbitMQ that is already running (with the accounts of harness/accounts.py).
+in every run. ``TEST_RABBITMQ=host:port`` uses a RabbitMQ that is already running (with the accounts of harness/accounts.py).
 """
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rabbitmq_only(reason): what RabbitMQ 3.10 does and Warren does not")
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show the end of the brokers' logs with a failed test."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for server in Warren.running:
+            report.sections.append((f"log of {server.directory.name}", server.log_tail()))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "broker" not in metafunc.fixturenames:
         return
@@ -59,7 +69,7 @@ def warren_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warren]
 @pytest.fixture(scope="session")
 def oracle_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """The one RabbitMQ of the session."""
-    running = os.environ.get("WARREN_ORACLE")
+    running = os.environ.get("TEST_RABBITMQ")
     if running:
         host, _, port = running.partition(":")
         yield Endpoint(host, int(port), RABBITMQ)
