@@ -46,14 +46,15 @@ def has_c_compiler() -> bool:
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
-    return build_meta.get_requires_for_build_wheel(config_settings) + _compiler()
+    return _compiler() + build_meta.get_requires_for_build_wheel(config_settings)
 
 
 def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
-    return build_meta.get_requires_for_build_editable(config_settings) + _compiler()
+    return _compiler() + build_meta.get_requires_for_build_editable(config_settings)
 
 
 def _compiler() -> list[str]:
+    """Asked before setuptools, which runs setup.py, which may set $CC."""
     return [] if has_c_compiler() else [ZIGLANG]
 
 
