@@ -1,13 +1,21 @@
-"""How much the fuzz tests try: WARREN_FUZZ_EXAMPLES per test. A failure prints how to repeat it."""
+"""How much the fuzz tests try. A failure prints how to repeat it.
+
+Without a word they try the same inputs each time, so that a test run is what it was the last time.
+WARREN_FUZZ_EXAMPLES=n tries n new inputs per test.
+"""
 import os
 
 from hypothesis import HealthCheck, settings
 
 EXAMPLES_DEFAULT = 150
 
+examples = os.environ.get("WARREN_FUZZ_EXAMPLES")
+
 settings.register_profile(
     "fuzz",
-    max_examples=int(os.environ.get("WARREN_FUZZ_EXAMPLES", EXAMPLES_DEFAULT)),
+    max_examples=int(examples or EXAMPLES_DEFAULT),
+    derandomize=not examples,
+    database=None,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

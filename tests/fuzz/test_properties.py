@@ -11,12 +11,12 @@ from amqp091 import properties, scanner
 from amqp091.errors import FrameError, SyntaxError_
 from amqp091.properties import Properties
 from tests.fuzz import reference
-from tests.fuzz.strategies import damaged, shortstr, wire_tables
+from tests.fuzz.strategies import damaged, names, shortstr, wire_tables
 
 octet = st.integers(0, 255)
 # pamqp leaves out empty strings and writes the delivery mode and priority only in their ranges
 some_text = shortstr.filter(bool)
-headers = st.dictionaries(some_text, st.one_of(st.booleans(), st.integers(-5, 2**40), shortstr), min_size=1, max_size=4)
+headers = st.dictionaries(names.filter(bool), st.one_of(st.booleans(), st.integers(-5, 2**40), shortstr), min_size=1, max_size=4)
 
 
 def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
