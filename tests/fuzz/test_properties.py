@@ -16,7 +16,8 @@ from tests.fuzz.strategies import damaged, names, shortstr, wire_tables
 octet = st.integers(0, 255)
 # pamqp leaves out empty strings and writes the delivery mode and priority only in their ranges
 some_text = shortstr.filter(bool)
-headers = st.dictionaries(names.filter(bool), st.one_of(st.booleans(), st.integers(-5, 2**40), shortstr), min_size=1, max_size=4)
+header_values = st.one_of(st.booleans(), st.integers(-5, 2**40), shortstr)
+headers = st.dictionaries(names.filter(bool), header_values, min_size=1, max_size=4)
 
 
 def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
