@@ -72,6 +72,7 @@ class ChannelCore:
     def on_settled(self) -> None:
         """Deliveries were settled (once per receive), only while notify_settled."""
     def on_get_ok(self, request_id: int) -> None:
-        """get-ok and its content are in the output."""
+        """The shard has given a message: get-ok and its content are in the output, unless the channel is closing."""
     def on_tx_committed(self, ok: bool) -> None:
-        """False: a shard refused a publish, or died: `partial tx completion`."""
+        """Once for each tx_commit that returned False. False: a shard refused a publish or died, or the channel was
+        closed: `partial tx completion`."""

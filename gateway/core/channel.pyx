@@ -177,9 +177,12 @@ cdef class ChannelCore(ChannelState):
     # end
 
     def close(self):
+        cdef bint committing = self.transaction.committing
         self.is_closed = True
         self.closing = True
         forget_channel(self)
+        if committing:
+            self.on_tx_committed(False)
 
     def release(self):
         """Handles become free; only for a closed channel. Idempotent."""

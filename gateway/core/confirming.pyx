@@ -53,7 +53,8 @@ cdef int refuse_by_record(GatewayState gateway, uint32_t channel_handle, uint64_
 
 cdef int refuse_in_flight(GatewayState gateway, uint32_t shard) except -1:
     """The shard died: what it had not answered is nacked."""
-    cdef uint32_t level, i
+    cdef uint32_t i
+    cdef int level
     cdef RunQueue *runs
     cdef Run *run
     cdef ChannelState channel
@@ -83,7 +84,7 @@ cdef int finish(GatewayState gateway) except -1:
             continue
         channel = <ChannelState> value
         channel.confirm_listed = False
-        if channel.is_closed or channel.closing or channel.connection.closing:
+        if channel.is_closed:
             continue
         try:
             confirm(channel)
@@ -116,7 +117,7 @@ cdef int confirm(ChannelState channel) except -1:
             channel.transaction.committing = False
             channel.transaction.failed = False
             (<object> channel).on_tx_committed(ok)
-    elif answered.count:
+    elif answered.count and not channel.closing and not channel.connection.closing:
         write_ack(
             reserve_output(channel.connection, ACK_FRAME_BYTES), channel.number, answered.last, answered.count > 1)
     return 0

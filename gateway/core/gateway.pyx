@@ -151,8 +151,7 @@ cdef class GatewayCore(GatewayState):
             return 0
         channel = <ChannelState?> expected[0]
         deliver_got(channel, shard, record, expected[2])
-        if not channel.is_closed:
-            (<object> channel).on_get_ok(record.consumer)
+        (<object> channel).on_get_ok(record.consumer)
         return 0
 
     def shard_up(self, uint32_t shard, uint64_t next_batch_number=1):

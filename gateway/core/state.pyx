@@ -41,7 +41,8 @@ cdef class GatewayState:
         self.expected_gets = {}
 
     def __dealloc__(self):
-        cdef uint32_t shard, level
+        cdef uint32_t shard
+        cdef int level
         for shard in range(self.shard_count):
             for level in range(LEVEL_COUNT):
                 free_runs(&self.shards[shard].runs[level])

@@ -195,7 +195,19 @@ def test_a_closed_channel_forgets_its_transaction() -> None:
     gateway.send()
     channel.close()
     gateway.on_batch(0, records.watermark(1))
-    assert channel.committed == []
+    assert channel.committed == [False], "who waits for the commit is told"
+
+
+def test_a_commit_ends_while_its_connection_is_closing() -> None:
+    gateway = Gateway()
+    connection = transactional(gateway)
+    channel = connection.channels[1]
+    connection.receive(frames.publish(1))
+    channel.tx_commit()
+    gateway.send()
+    connection.closing = True
+    gateway.on_batch(0, records.watermark(1))
+    assert channel.committed == [True]
 
 
 def test_a_transaction_larger_than_the_limit_is_refused() -> None:

@@ -275,7 +275,7 @@ def test_every_message_is_done_with_exactly_once(seed: int, tmp_path: Path) -> N
     assert world.confirmed == world.published
     assert len(world.done) == world.published and set(world.done.values()) == {1}
     assert not any(client.errors for client in [*world.clients, world.publisher])
-    for shard in world.shards:
-        for queue_id in shard.engine.queue_ids():
-            counts = shard.engine.describe(queue_id)
+    for there in world.shards:
+        for queue_id in there.engine.queue_ids():
+            counts = there.engine.describe(queue_id)
             assert (counts["messages_ready"], counts["messages_unacknowledged"]) == (0, 0)
