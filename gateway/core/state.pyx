@@ -67,6 +67,7 @@ cdef class ChannelState:
     def __dealloc__(self):
         forget_channel(self)
         free_consumers(self)
+        free(self.by_shard)
 
 
 cdef int enter_channel(ConnectionState connection, ChannelState channel, uint16_t number) except -1:
