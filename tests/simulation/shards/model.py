@@ -228,9 +228,8 @@ class Model:
             assert blocked, f"consumer {consumer.gateway}/{consumer.handle} was left out"
 
     def unacked_of(self, queue_id: int) -> int:
-        return sum(
-            1 for channel in self.channels.values() for message, _ in channel.unacked.values() if message.queue == queue_id
-        )
+        held = (message for channel in self.channels.values() for message, _ in channel.unacked.values())
+        return sum(message.queue == queue_id for message in held)
 
     def live(self) -> int:
         """Entries that the store must hold."""

@@ -1,0 +1,80 @@
+"""What the catalog and the command line ask a shard: may a queue be deleted, what is in the queues, purge one.
+
+Reads only, but for purge_queue. Fields are named as rabbitmqctl names them.
+"""
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from amqp091.errors import AMQPError
+from amqp091.refusals import in_use, not_empty
+from bus.control import ControlError
+from shards.engine import UnknownQueue
+from shards.shard import Shard
+from topology.replica import Replica
+
+NOT_FOUND: Final = 404
+UNKNOWN_VERB: Final = 503
+LISTED_AT_ONCE_MAX: Final = 1000
+"""Queues described before messages have their turn again."""
+
+Message = dict[str, Any]
+
+
+class Control:
+    """The verbs of one shard. They wait until its queues are there."""
+
+    def __init__(self, shard: Shard, replica: Replica) -> None:
+        self.loaded = asyncio.Event()
+        self._shard = shard
+        self._replica = replica
+        self._verbs: dict[str, Callable[[Message], Awaitable[Message]]] = {
+            "queue.delete_check": self._delete_check,
+            "list_queues": self._list_queues,
+            "purge_queue": self._purge_queue,
+            "statistics": self._statistics,
+        }
+
+    async def handle(self, message: Message) -> Message:
+        verb = self._verbs.get(message.get("verb", ""))
+        if verb is None:
+            raise ControlError(UNKNOWN_VERB, f"a shard does not know the verb {message.get('verb')!r}")
+        await self.loaded.wait()
+        try:
+            return await verb(message)
+        except UnknownQueue as error:
+            raise ControlError(NOT_FOUND, f"no queue with the id {error.args[0]}") from None
+        except AMQPError as error:
+            raise ControlError(error.reply_code, error.text) from None
+
+    async def _delete_check(self, message: Message) -> Message:
+        """Whether the conditions of queue.delete hold; the catalog deletes."""
+        queue_id = message["queue_id"]
+        # what gateways have sent so far counts
+        self._shard.engine.dispatch()
+        ready, consumers = self._shard.engine.count(queue_id)
+        queue = self._replica.queue_by_id(queue_id)
+        name, vhost = (queue.name, queue.vhost) if queue is not None else (str(queue_id), "?")
+        if message.get("if_empty") and ready:
+            raise not_empty(name, vhost)
+        if message.get("if_unused") and consumers:
+            raise in_use("queue", name, vhost)
+        return {"message_count": ready}
+
+    async def _list_queues(self, message: Message) -> Message:
+        engine = self._shard.engine
+        rows = []
+        for queue_id in engine.queue_ids():
+            try:
+                rows.append(engine.describe(queue_id))
+            except UnknownQueue:
+                continue            # it went in one of the pauses
+            if len(rows) % LISTED_AT_ONCE_MAX == 0:
+                await asyncio.sleep(0)
+        return {"queues": rows}
+
+    async def _purge_queue(self, message: Message) -> Message:
+        return {"message_count": self._shard.engine.purge(message["queue_id"])}
+
+    async def _statistics(self, message: Message) -> Message:
+        return self._shard.statistics()

@@ -1,0 +1,225 @@
+"""What gateways ask a shard in JSON: consume, cancel, get, purge, and the other rare things.
+
+Each handler calls the engine and returns the document to answer, or None where the answer
+is a record already (GET_OK) or comes later. Refusals are AMQP errors, turned into
+{"error": [code, text]} in one place. Owns the names of queues that went a moment ago, for
+the texts, and the deletions of auto-delete queues under way.
+"""
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import orjson
+
+from amqp091.errors import AMQPError, InternalError
+from amqp091.refusals import in_exclusive_use, missing
+from shards.engine import EVENT, REQUEST, BadRecord, Engine, ExclusiveConflict, UnknownQueue
+from topology.model import QUEUE
+from topology.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+FORMER_QUEUES_MAX: Final = 1024
+"""Names kept of deleted queues: a gateway that has not heard of it yet asks within moments."""
+
+Document = dict[str, Any]
+EMPTY: Final = b"{}"
+
+
+class Requests:
+    """The requests and events of all gateways to one shard."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        replica: Replica,
+        delete_unused: Callable[[int], Awaitable[bool]],
+        wake: Callable[[], None],
+    ) -> None:
+        """`delete_unused` has the catalog delete an auto-delete queue; `wake`: there is something to send."""
+        self._engine = engine
+        self._replica = replica
+        self._delete_unused = delete_unused
+        self._wake = wake
+        self._links: dict[int, int] = {}            # gateway: how many of its links have gone
+        self._former: OrderedDict[int, tuple[str, str]] = OrderedDict()    # name and vhost
+        self._ending: set[int] = set()              # auto-delete queues that the catalog was asked to delete
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._verbs: dict[str, Callable[[int, int, Document], Document | None]] = {
+            "consume": self._consume,
+            "cancel": self._cancel,
+            "get": self._get,
+            "purge": self._purge,
+            "count": self._count,
+            "barrier": self._barrier,
+            "qos": self._qos,
+            "recover": self._recover,
+            "close_channel": self._close_channel,
+            "close_connection": self._close_connection,
+        }
+
+    def handle(self, gateway: int, kind: int, request_id: int, raw: bytes) -> None:
+        """One JSON record, in its place among the others of its batch."""
+        try:
+            document = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            raise BadRecord("a JSON record that is not JSON") from None
+        if not isinstance(document, dict):
+            raise BadRecord("a JSON record that is not an object")
+        if kind == EVENT:
+            self._on_event(gateway, document)
+        elif kind == REQUEST:
+            self._on_request(gateway, request_id, document)
+        else:
+            raise BadRecord("an answer to nothing that was asked")
+
+    def _on_event(self, gateway: int, event: Document) -> None:
+        if event.get("event") != "credit":
+            raise BadRecord(f"an unknown event {event.get('event')!r}")
+        self._engine.grant(gateway, event["channel"], event["count"])
+
+    def _on_request(self, gateway: int, request_id: int, message: Document) -> None:
+        try:
+            answer = self._answer(gateway, request_id, message)
+        except AMQPError as error:
+            answer = {"error": [error.reply_code, error.text]}
+        if answer is not None:
+            self._engine.respond(gateway, request_id, orjson.dumps(answer))
+
+    def _answer(self, gateway: int, request_id: int, message: Document) -> Document | None:
+        verb = message.get("verb")
+        handler = self._verbs.get(verb) if isinstance(verb, str) else None
+        if handler is None:
+            raise InternalError(f"a shard does not know the request {verb!r}")
+        try:
+            return handler(gateway, request_id, message)
+        except UnknownQueue as error:
+            raise missing(QUEUE, *self._name(error.args[0])) from None
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            logger.exception("the request %r of gateway %d could not be handled", message, gateway)
+            raise InternalError(f"{verb}: {type(error).__name__}: {error}") from None
+
+    # queues
+
+    def _purge(self, gateway: int, request_id: int, message: Document) -> Document:
+        return {"message_count": self._engine.purge(message["queue_id"])}
+
+    def _count(self, gateway: int, request_id: int, message: Document) -> Document:
+        ready, consumers = self._engine.count(message["queue_id"])
+        return {"message_count": ready, "consumer_count": consumers}
+
+    def _barrier(self, gateway: int, request_id: int, message: Document) -> Document:
+        """Everything before it has been applied."""
+        return {}
+
+    def _get(self, gateway: int, request_id: int, message: Document) -> Document | None:
+        found = self._engine.get(
+            gateway, request_id, message["queue_id"], message["channel"], message["no_ack"],
+            connection=message.get("connection"),
+        )
+        return None if found else {"empty": True}
+
+    # consumers and channels
+
+    def _consume(self, gateway: int, request_id: int, message: Document) -> Document:
+        queue_id = message["queue_id"]
+        if queue_id in self._ending:
+            raise missing(QUEUE, *self._name(queue_id))
+        try:
+            self._engine.consume(
+                gateway, queue_id, message["consumer"], message["channel"], message["connection"],
+                no_ack=message["no_ack"], exclusive=message["exclusive"], prefetch=message["prefetch"],
+            )
+        except ExclusiveConflict:
+            raise in_exclusive_use(*self._name(queue_id)) from None
+        return {}
+
+    def _cancel(self, gateway: int, request_id: int, message: Document) -> Document | None:
+        return self._left(gateway, request_id, self._engine.cancel(gateway, message["consumer"]))
+
+    def _qos(self, gateway: int, request_id: int, message: Document) -> Document:
+        self._engine.qos(
+            gateway, message["channel"], limited=message["limited"], prefetch=message["consumer_prefetch"],
+            paused=message.get("paused", False), connection=message.get("connection"),
+        )
+        return {}
+
+    def _recover(self, gateway: int, request_id: int, message: Document) -> Document:
+        self._engine.recover(gateway, message["channel"])
+        return {}
+
+    def _close_channel(self, gateway: int, request_id: int, message: Document) -> Document | None:
+        return self._left(gateway, request_id, self._engine.close_channel(gateway, message["channel"]))
+
+    def _close_connection(self, gateway: int, request_id: int, message: Document) -> Document | None:
+        return self._left(gateway, request_id, self._engine.close_connection(gateway, message["connection"]))
+
+    # auto-delete
+
+    def _left(self, gateway: int, request_id: int, unused: Sequence[int]) -> Document | None:
+        """Consumers have left; where that ends queues, the answer waits until they are deleted."""
+        if not unused:
+            return {}
+        self._run(self._answer_when_deleted(gateway, request_id, self._links.get(gateway, 0), unused))
+        return None
+
+    async def _answer_when_deleted(self, gateway: int, request_id: int, link: int, unused: Sequence[int]) -> None:
+        await self._delete_all(unused)
+        if self._links.get(gateway, 0) == link:
+            self._engine.respond(gateway, request_id, EMPTY)
+            self._wake()
+
+    async def _delete_all(self, unused: Sequence[int]) -> None:
+        await asyncio.gather(*(self._delete(queue_id) for queue_id in unused))
+
+    async def _delete(self, queue_id: int) -> None:
+        """Nobody can consume from it any more, unless the catalog keeps it."""
+        self._ending.add(queue_id)
+        deleted = False
+        try:
+            deleted = await self._delete_unused(queue_id)
+        finally:
+            if not deleted:
+                self._ending.discard(queue_id)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("an unused queue could not be deleted", exc_info=task.exception())
+
+    def close(self) -> None:
+        """Answers that wait are not given any more."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    # what happens elsewhere
+
+    def gateway_down(self, gateway: int) -> None:
+        """Everything it had here goes; answers that wait have nobody to go to."""
+        self._links[gateway] = self._links.get(gateway, 0) + 1
+        unused = self._engine.gateway_down(gateway)
+        if unused:
+            self._run(self._delete_all(unused))
+
+    def remove_queue(self, queue_id: int, name: str, vhost: str) -> None:
+        """The catalog has deleted it: its consumers are told."""
+        self._ending.discard(queue_id)
+        self._former[queue_id] = (name, vhost)
+        if len(self._former) > FORMER_QUEUES_MAX:
+            self._former.popitem(last=False)
+        for gateway, consumer in self._engine.remove_queue(queue_id):
+            self._engine.event(gateway, orjson.dumps({"event": "cancelled", "consumer": consumer}))
+
+    def _name(self, queue_id: int) -> tuple[str, str]:
+        """Name and vhost, for texts."""
+        queue = self._replica.queue_by_id(queue_id)
+        if queue is not None:
+            return queue.name, queue.vhost
+        return self._former.get(queue_id, (str(queue_id), "?"))

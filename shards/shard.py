@@ -1,0 +1,165 @@
+"""One shard's turn: batches in, dispatch, batches out, watermarks, commits.
+
+Owns the engine and its links' watermarks. Persists before it answers: a batch counts as
+durable when the group commit that covers it has returned; deliveries never wait for that.
+Opens nothing; shards/worker.py connects it to the world.
+"""
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from log.store import Store
+
+from bus.links import LinkEnd
+from shards.engine import BadRecord, Engine
+from shards.requests import Requests
+from shards.watermarks import Watermark
+
+logger = logging.getLogger(__name__)
+
+EARLY_FLUSH_BYTES: Final = 64 * 1024
+"""What waits for a gateway beyond this leaves before the next batch is looked at: both sides then work at once."""
+COMPACTION_STEP_BYTES: Final = 1024 * 1024
+"""Copied in one step, well under a millisecond of the loop's time."""
+REFUSAL_LOG_INTERVAL_S: Final = 1.0
+
+
+class Links(Protocol):
+    """The links that are up."""
+
+    def get(self, peer: int) -> LinkEnd | None: ...
+    def schedule(self) -> None: ...
+
+
+class Commit(Protocol):
+    """Group commit; calls `Shard.on_durable` when something is on the disk."""
+
+    def request(self) -> None: ...
+
+
+class Shard:
+    """The state of one shard process, driven by callbacks of its links and its commits."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        requests: Requests,
+        *,
+        clock_ms: Callable[[], int],
+        report_broken: Callable[[LinkEnd], None],
+    ) -> None:
+        """`report_broken`: a link carried nonsense and has to be made anew."""
+        self.engine = engine
+        self.store = store
+        self.requests = requests
+        self.links: Links
+        self.commit: Commit
+        self._clock_ms = clock_ms
+        self._report_broken = report_broken
+        self._watermarks: dict[int, Watermark] = {}
+        self._broken: set[int] = set()
+        self._refused_told = 0
+        self._refused_told_at_s = -REFUSAL_LOG_INTERVAL_S
+
+    # callbacks of the links
+
+    def on_up(self, link: LinkEnd) -> None:
+        logger.info("link to gateway %d is up", link.peer)
+        self._watermarks[link.peer] = Watermark()
+        self._broken.discard(link.peer)
+
+    def on_down(self, link: LinkEnd) -> None:
+        """Whatever the gateway had here goes: what it held is ready again."""
+        logger.info("link to gateway %d is down", link.peer)
+        self._watermarks.pop(link.peer, None)
+        self.requests.gateway_down(link.peer)
+
+    def on_writable(self, link: LinkEnd) -> None:
+        self.engine.set_congested(link.peer, False)
+
+    def on_batch(self, link: LinkEnd, view: memoryview) -> None:
+        """All records of a batch, in order."""
+        gateway = link.peer
+        if gateway in self._broken:
+            return
+        position_before = self.store.appended_position
+        self.engine.now_ms = self._clock_ms()
+        try:
+            self._apply(gateway, view)
+        except BadRecord as error:
+            logger.error("a batch of gateway %d is broken, its link is made anew: %s", gateway, error)
+            self._broken.add(gateway)
+            self._report_broken(link)
+            return
+        position = self.store.appended_position
+        self._watermarks[gateway].applied(position if position != position_before else None)
+        self.engine.dispatch()
+        self._flush(EARLY_FLUSH_BYTES)
+
+    def _apply(self, gateway: int, view: memoryview) -> None:
+        engine = self.engine
+        end = len(view)
+        offset = engine.receive(gateway, view)
+        while offset < end:
+            kind, request_id, document, offset = engine.read_json(view, offset)
+            # A request sees the queues as if every message before it had found its consumer at once.
+            engine.dispatch()
+            self.requests.handle(gateway, kind, request_id, document)
+            offset = engine.receive(gateway, view, offset)
+
+    def on_idle(self) -> None:
+        """The end of a turn: what it produced leaves, what it appended is committed."""
+        self.engine.dispatch()
+        for gateway, watermark in self._watermarks.items():
+            news = watermark.news()
+            if news is not None:
+                self.engine.watermark(gateway, *news)
+        self._flush(0)
+        self.commit.request()
+        if not self.engine.idle:
+            self.links.schedule()
+
+    def _flush(self, minimum_bytes: int) -> None:
+        engine = self.engine
+        for gateway in engine.pending():
+            batch = engine.outgoing(gateway)
+            if len(batch) < minimum_bytes:
+                continue
+            link = self.links.get(gateway)
+            if link is not None:
+                link.send(batch)
+                if link.congested:
+                    engine.set_congested(gateway, True)
+            engine.sent(gateway)
+
+    # callbacks of commits
+
+    def on_durable(self, position: int) -> None:
+        """A commit has returned: gateways may confirm what it covers."""
+        for watermark in self._watermarks.values():
+            watermark.durable_up_to(position)
+        self.on_idle()
+
+    # now and then
+
+    def tick(self, now_s: float) -> bool:
+        """A step of housekeeping; True where more is to be done soon."""
+        self._tell_refusals(now_s)
+        try:
+            more = self.store.compact(COMPACTION_STEP_BYTES)
+        except OSError as error:
+            logger.warning("no room to compact the log: %s", error)
+            return False
+        self.commit.request()
+        return bool(more)
+
+    def _tell_refusals(self, now_s: float) -> None:
+        refused = self.engine.refused_count - self._refused_told
+        if refused and now_s - self._refused_told_at_s >= REFUSAL_LOG_INTERVAL_S:
+            logger.error("%d messages were refused, the log has no room for them: %s", refused, self.engine.refusal)
+            self._refused_told += refused
+            self._refused_told_at_s = now_s
+
+    def statistics(self) -> dict[str, Any]:
+        return {**self.engine.statistics(), "log": self.store.statistics()}

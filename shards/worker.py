@@ -1,0 +1,140 @@
+"""The shard process: recovery, then a Shard with its links, its commits and its tie to the catalog, until the stop.
+
+Order of a start: the log is recovered, the catalog says which queues there are, their
+messages are loaded and all others dropped; only then are links opened and the process
+is ready. Decides nothing about messages.
+"""
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import Final
+
+from log.store import Store
+
+from bus.context import ProcessContext
+from bus.control import ControlClient, ControlError, Message
+from bus.links import LinkEnd
+from log.commit import GroupCommit
+from log.recovery import check_formats, discard
+from shards.control import Control
+from shards.engine import Engine
+from shards.queues import Entries, ShardQueues
+from shards.requests import Requests
+from shards.shard import Shard
+from topology.client import TopologyClient
+from topology.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+HOUSEKEEPING_INTERVAL_S: Final = 1.0
+COMPACTION_INTERVAL_S: Final = 0.02
+"""Between two steps while there is something to compact: at most a few per cent of the loop's time."""
+FIRST_INCARNATION: Final = 1
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def open_store(context: ProcessContext) -> Store:
+    """The log of this shard. Transient messages are dropped when the broker starts, not when a shard does."""
+    directory = context.data_directory / "shards" / str(context.index)
+    durable, spill = directory / "durable", directory / "transient"
+    transient = Path(context.shared_directory) / f"shard-{context.index}"
+    check_formats(str(path) for path in (durable, transient, spill))
+    if context.incarnation == FIRST_INCARNATION:
+        for path in (transient, spill):
+            discard(str(path))
+    return Store(
+        str(durable), str(transient), str(spill),
+        segment_bytes=context.settings["segment_bytes"],
+        transient_bytes_max=context.settings["transient_bytes_max"],
+        clock_ms=wall_clock_ms,
+    )
+
+
+async def recover(store: Store) -> dict[int, Entries]:
+    """In a thread: the supervisor hears of this process meanwhile."""
+    started_s = time.monotonic()
+    recovered: dict[int, Entries] = await asyncio.to_thread(store.recover)
+    logger.info(
+        "recovered %d messages of %d queues in %.1f s",
+        sum(len(entries) for entries in recovered.values()), len(recovered), time.monotonic() - started_s,
+    )
+    return recovered
+
+
+async def run(context: ProcessContext) -> None:
+    """One shard, from its start to the supervisor's stop."""
+    store = open_store(context)
+    recovered = await recover(store)
+    replica = Replica()
+    engine = Engine(store, context.gateway_count)
+
+    async def delete_unused(queue_id: int) -> bool:
+        try:
+            return bool((await catalog.request("queue.unused", queue_id=queue_id)).get("deleted"))
+        except ControlError as error:
+            logger.error("queue %d is unused and could not be deleted: %s", queue_id, error)
+            return False
+
+    def report_broken(link: LinkEnd) -> None:
+        context.control.push({
+            "verb": "link.broken", "peer_role": link.peer_role, "peer": link.peer, "incarnation": link.peer_incarnation,
+        })
+
+    def on_peer_restarted(message: Message) -> None:
+        if message["role"] == "catalog":
+            catalog.catalog_restarted()
+
+    def on_change(change: Message) -> None:
+        queues.on_change(change)
+        if control.loaded.is_set():
+            shard.links.schedule()      # consumers of deleted queues are told
+
+    requests = Requests(engine, replica, delete_unused, lambda: shard.links.schedule())
+    shard = Shard(engine, store, requests, clock_ms=wall_clock_ms, report_broken=report_broken)
+    queues = ShardQueues(context.index, engine, store, requests, recovered)
+    control = Control(shard, replica)
+    client = ControlClient(
+        context.catalog_address, context.identity,
+        on_push=lambda message: catalog.receive_push(message), handle=control.handle,
+    )
+    catalog = TopologyClient(client, replica, on_change, incarnation=context.incarnation)
+    commit = GroupCommit(store, context.loop, on_durable=shard.on_durable, on_failure=context.fail)
+    shard.commit = commit
+
+    await client.start()
+    context.on_push("peer.restarted", on_peer_restarted)
+    await catalog.start()
+    queues.forget_orphans()
+    shard.links = links = context.make_links(
+        shard.on_batch, shard.on_up, shard.on_down, shard.on_writable, shard.on_idle
+    )
+    control.loaded.set()
+    context.on_request(control.handle)
+    commit.start()
+    housekeeping = context.loop.create_task(_keep_house(shard, context))
+    await context.ready()
+    try:
+        await context.stopping.wait()
+    finally:
+        housekeeping.cancel()
+        requests.close()
+        links.close()
+        commit.close()
+        if context.failed is None:
+            store.close()
+        await catalog.close()
+        await client.close()
+
+
+async def _keep_house(shard: Shard, context: ProcessContext) -> None:
+    while True:
+        try:
+            more = shard.tick(context.loop.time())
+        except Exception as error:
+            context.fail(error)
+            return
+        await asyncio.sleep(COMPACTION_INTERVAL_S if more else HOUSEKEEPING_INTERVAL_S)

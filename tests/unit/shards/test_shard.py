@@ -1,0 +1,395 @@
+"""A shard's turn, with links and commits played by the test: requests in their place, watermarks, back-pressure."""
+import asyncio
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from log.store import Store
+
+from bus.control import ControlError
+from shards.control import Control
+from shards.engine import Engine
+from shards.queues import ShardQueues
+from shards.requests import Requests
+from shards.shard import Shard
+from tests.unit.shards import wire
+from topology import changes
+from topology.model import Queue
+from topology.replica import Replica
+
+VHOST = "/"
+
+
+class Link:
+    """A link's end that keeps what was sent."""
+
+    def __init__(self, peer: int) -> None:
+        self.peer = peer
+        self.congested = False
+        self.batches: list[bytes] = []
+
+    def send(self, batch: Any) -> int:
+        self.batches.append(bytes(batch))
+        return len(self.batches)
+
+
+class Links:
+    """All links, and how often a turn was asked for."""
+
+    def __init__(self) -> None:
+        self.ends: dict[int, Link] = {}
+        self.scheduled = 0
+
+    def get(self, peer: int) -> Any:
+        return self.ends.get(peer)
+
+    def schedule(self) -> None:
+        self.scheduled += 1
+
+
+class Commit:
+    """Counts requests; the test says when the disk has answered."""
+
+    def __init__(self) -> None:
+        self.requested = 0
+
+    def request(self) -> None:
+        self.requested += 1
+
+
+class Host:
+    """A shard with everything around it played by the test."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(
+            str(root / "durable"), str(root / "transient"), str(root / "spill"),
+            segment_bytes=64 << 10, clock_ms=lambda: 5,
+        )
+        self.replica = Replica()
+        self.replica.apply_ops([changes.vhost_add(VHOST)])
+        self.engine = Engine(self.store, 2)
+        self.links = Links()
+        self.commit = Commit()
+        self.broken: list[Any] = []
+        self.unused: list[int] = []
+        self.deleted: asyncio.Future[bool] | None = None
+        self.requests = Requests(self.engine, self.replica, self.delete_unused, self.links.schedule)
+        self.shard = Shard(
+            self.engine, self.store, self.requests, clock_ms=lambda: 5, report_broken=self.broken.append
+        )
+        self.shard.links, self.shard.commit = self.links, self.commit
+        self.queues = ShardQueues(0, self.engine, self.store, self.requests, {})
+        self.control = Control(self.shard, self.replica)
+        self.control.loaded.set()
+        self.declare(Queue(1, "q", VHOST, durable=True))
+        self.declare(Queue(2, "temporary", VHOST, auto_delete=True))
+        for gateway in (0, 1):
+            self.connect(gateway)
+
+    async def delete_unused(self, queue_id: int) -> bool:
+        self.unused.append(queue_id)
+        return await self.deleted if self.deleted is not None else True
+
+    def declare(self, queue: Queue) -> None:
+        self.change(changes.queue_add(queue))
+
+    def delete(self, queue_id: int) -> None:
+        queue = self.replica.queue_by_id(queue_id)
+        assert queue is not None
+        self.change(changes.queue_delete(queue))
+
+    def change(self, op: dict[str, Any]) -> None:
+        self.replica.apply_ops([op])
+        self.queues.on_change({"ops": [op], "version": 1, "snapshot": False})
+
+    def connect(self, gateway: int) -> Link:
+        self.links.ends[gateway] = Link(gateway)
+        self.shard.on_up(self.links.ends[gateway])  # type: ignore[arg-type]
+        return self.links.ends[gateway]
+
+    def disconnect(self, gateway: int) -> None:
+        self.shard.on_down(self.links.ends.pop(gateway))  # type: ignore[arg-type]
+
+    def feed(self, *records: bytes, gateway: int = 0) -> list[Any]:
+        """One batch and the end of the turn; what the gateway has got since the last call."""
+        self.shard.on_batch(self.links.ends[gateway], memoryview(b"".join(records)))  # type: ignore[arg-type]
+        self.shard.on_idle()
+        return self.take(gateway)
+
+    def take(self, gateway: int = 0) -> list[Any]:
+        link = self.links.ends[gateway]
+        batches, link.batches = link.batches, []
+        return wire.parse(b"".join(batches))
+
+    def ask(self, *, gateway: int = 0, **document: Any) -> Any:
+        """The answer to a request; the watermark behind it is left out."""
+        records = self.feed(wire.request(9, **document), gateway=gateway)
+        (answer,) = [record for record in records if isinstance(record, wire.Json) and record.kind == "response"]
+        assert answer.request_id == 9
+        return answer.document
+
+    def consume(self, queue_id: int = 1, consumer: int = 1, **fields: Any) -> Any:
+        fields = {"no_ack": False, "exclusive": False, "prefetch": 0, "tag": "t", "arguments": {}} | fields
+        return self.ask(verb="consume", queue_id=queue_id, consumer=consumer, channel=1, connection=1, **fields)
+
+
+async def quiet() -> None:
+    """Until tasks that wait for nothing have ended."""
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_consume_ok_precedes_the_first_delivery(host: Host) -> None:
+    consume = wire.request(
+        3, verb="consume", queue_id=1, consumer=1, channel=1, connection=1, no_ack=False, exclusive=False, prefetch=0
+    )
+    records = host.feed(wire.publish(1), consume, wire.publish(1))
+    assert [type(record).__name__ for record in records] == ["Json", "Deliver", "Deliver", "Watermark"]
+
+
+def test_nothing_is_delivered_after_the_answer_to_cancel(host: Host) -> None:
+    host.consume()
+    records = host.feed(wire.publish(1, b"a"), wire.request(4, verb="cancel", consumer=1), wire.publish(1, b"b"))
+    assert [type(record).__name__ for record in records] == ["Deliver", "Json", "Watermark"]
+    assert host.ask(verb="count", queue_id=1) == {"message_count": 1, "consumer_count": 0}
+
+
+def test_a_request_sees_what_was_published_before_it(host: Host) -> None:
+    records = host.feed(wire.publish(1), wire.publish(1), wire.request(1, verb="purge", queue_id=1), wire.publish(1))
+    assert records[0].document == {"message_count": 2}
+    assert host.ask(verb="count", queue_id=1)["message_count"] == 1
+
+
+def test_get_and_get_empty(host: Host) -> None:
+    get = wire.request(8, verb="get", queue_id=1, channel=4, no_ack=True, connection=1)
+    records = host.feed(get, wire.publish(1, b"x"), get)
+    assert records[0].document == {"empty": True}
+    assert records[1] == wire.GetOk(8, 1, False, 0, b"x")
+
+
+def test_refusals_carry_code_and_text(host: Host) -> None:
+    host.consume(consumer=1, exclusive=True)
+    assert host.consume(consumer=2) == {"error": [403, "queue 'q' in vhost '/' in exclusive use"]}
+    host.delete(1)
+    host.take()
+    assert host.consume(consumer=3) == {"error": [404, "no queue 'q' in vhost '/'"]}
+    assert host.ask(verb="purge", queue_id=99)["error"][0] == 404
+    assert host.ask(verb="dance")["error"][0] == 541
+    assert host.ask(verb="consume", queue_id=1)["error"][0] in (404, 541)
+    assert host.ask(verb="cancel", consumer=1 << 40)["error"][0] == 541
+
+
+def test_consumers_of_a_deleted_queue_are_told(host: Host) -> None:
+    host.consume()
+    host.delete(1)
+    host.shard.on_idle()
+    assert [record.document for record in host.take()] == [{"event": "cancelled", "consumer": 1}]
+    assert host.feed(wire.publish(1)) == [wire.Watermark(2, 2)]
+    assert host.engine.dropped_count == 1
+
+
+def test_queues_of_other_shards_are_left_alone(host: Host) -> None:
+    host.declare(Queue(7, "elsewhere", VHOST, shard=1))
+    assert not host.engine.has_queue(7)
+
+
+async def test_cancel_is_answered_when_the_unused_queue_is_deleted(host: Host) -> None:
+    host.deleted = asyncio.get_running_loop().create_future()
+    host.consume(2, 5)
+    host.feed(wire.request(6, verb="cancel", consumer=5))
+    await quiet()
+    assert host.unused == [2]
+    assert host.take() == []
+    assert host.consume(2, 6)["error"] == [404, "no queue 'temporary' in vhost '/'"]
+    host.deleted.set_result(True)
+    await quiet()
+    host.shard.on_idle()
+    assert [record.request_id for record in host.take()] == [6]
+
+
+async def test_a_queue_that_the_catalog_keeps_can_be_used_again(host: Host) -> None:
+    host.deleted = asyncio.get_running_loop().create_future()
+    host.deleted.set_result(False)
+    host.consume(2, 5)
+    host.feed(wire.request(6, verb="close_connection", connection=1))
+    await quiet()
+    host.shard.on_idle()
+    assert [record.document for record in host.take()] == [{}]
+    assert host.consume(2, 6) == {}
+
+
+async def test_a_late_answer_does_not_reach_the_next_gateway(host: Host) -> None:
+    host.deleted = asyncio.get_running_loop().create_future()
+    host.consume(2, 5)
+    host.feed(wire.request(6, verb="cancel", consumer=5))
+    await quiet()
+    host.disconnect(0)
+    host.connect(0)
+    host.deleted.set_result(True)
+    await quiet()
+    host.shard.on_idle()
+    assert host.take() == []
+
+
+async def test_a_dead_gateway_leaves_unused_queues_to_be_deleted(host: Host) -> None:
+    host.consume(2, 5)
+    host.consume(1, 1)
+    host.feed(wire.publish(1), wire.publish(1))
+    host.disconnect(0)
+    await quiet()
+    assert host.unused == [2]
+    assert host.ask(verb="count", queue_id=1, gateway=1) == {"message_count": 2, "consumer_count": 0}
+
+
+def test_watermarks(host: Host) -> None:
+    assert host.feed(wire.publish(1)) == [wire.Watermark(1, 1)]
+    assert host.feed(wire.publish(1, persistent=True)) == [wire.Watermark(2, 1)]
+    assert host.commit.requested == 2
+    assert host.feed(wire.publish(1)) == [wire.Watermark(3, 1)]
+    assert host.feed(wire.publish(1), gateway=1) == [wire.Watermark(1, 1)]
+    host.shard.on_durable(host.store.appended_position)
+    assert host.take() == [wire.Watermark(3, 3)]
+    host.disconnect(0)
+    host.connect(0)
+    assert host.feed(wire.publish(1)) == [wire.Watermark(1, 1)]
+
+
+def test_a_full_link_stops_dispatch(host: Host) -> None:
+    host.consume(no_ack=True)
+    host.links.ends[0].congested = True
+    host.feed(wire.publish(1))
+    assert len(host.feed(wire.publish(1))) == 1
+    assert host.engine.count(1)[0] == 1
+    host.links.ends[0].congested = False
+    host.shard.on_writable(host.links.ends[0])  # type: ignore[arg-type]
+    host.shard.on_idle()
+    assert [type(record) for record in host.take()] == [wire.Deliver]
+
+
+def test_what_does_not_fit_in_a_turn_asks_for_the_next(host: Host) -> None:
+    host.feed(*(wire.publish(1, bytes(100_000)) for _ in range(60)))
+    host.feed(*(
+        wire.request(consumer, verb="consume", queue_id=1, consumer=consumer, channel=consumer, connection=consumer,
+                     no_ack=True, exclusive=False, prefetch=0)
+        for consumer in range(1, 5)
+    ))
+    assert host.links.scheduled and not host.engine.idle
+    while not host.engine.idle:
+        host.shard.on_idle()
+    assert host.engine.count(1)[0] == 60 - 4 * 11       # the windows of four connections
+
+
+def test_a_broken_batch_breaks_its_link_alone(host: Host) -> None:
+    host.consume()
+    host.shard.on_batch(host.links.ends[0], memoryview(b"nonsense"))  # type: ignore[arg-type]
+    assert host.broken == [host.links.ends[0]]
+    assert host.feed(wire.publish(1)) == []
+    assert len(host.feed(wire.publish(1), gateway=1)) == 1
+    host.disconnect(0)
+    host.connect(0)
+    assert host.feed(wire.publish(1)) == [wire.Watermark(1, 1)]
+
+
+def test_json_that_is_none_breaks_the_link(host: Host) -> None:
+    raw = bytearray(wire.request(1, verb="barrier"))
+    raw[16] = 0
+    host.shard.on_batch(host.links.ends[0], memoryview(bytes(raw)))  # type: ignore[arg-type]
+    assert len(host.broken) == 1
+
+
+def test_channel_credit_by_events(host: Host) -> None:
+    host.ask(verb="qos", channel=1, consumer_prefetch=None, limited=True, connection=1)
+    host.consume()
+    records = host.feed(wire.publish(1), wire.publish(1))
+    assert records[0].document == {"event": "credit_wanted", "channel": 1, "count": 2}
+    records = host.feed(wire.event(event="credit", channel=1, count=1))
+    assert isinstance(records[0], wire.Deliver)
+    records = host.feed(wire.event(event="credit", channel=1, count=3))
+    assert isinstance(records[0], wire.Deliver)
+    assert records[1].document == {"event": "credit_returned", "channel": 1, "count": 2}
+
+
+async def test_delete_check(host: Host) -> None:
+    check = {"verb": "queue.delete_check", "queue_id": 1}
+    assert await host.control.handle(check) == {"message_count": 0}
+    host.feed(wire.publish(1))
+    with pytest.raises(ControlError) as refused:
+        await host.control.handle(check | {"if_empty": True})
+    assert (refused.value.code, refused.value.text) == (406, "queue 'q' in vhost '/' not empty")
+    host.consume()
+    with pytest.raises(ControlError) as refused:
+        await host.control.handle(check | {"if_unused": True})
+    assert (refused.value.code, refused.value.text) == (406, "queue 'q' in vhost '/' in use")
+    assert await host.control.handle(check) == {"message_count": 0}
+    with pytest.raises(ControlError) as refused:
+        await host.control.handle({"verb": "queue.delete_check", "queue_id": 55})
+    assert refused.value.code == 404
+
+
+async def test_lists_and_purge_of_the_command_line(host: Host) -> None:
+    host.feed(wire.publish([1, 2]), wire.publish(1))
+    rows = (await host.control.handle({"verb": "list_queues"}))["queues"]
+    assert {row["queue_id"]: row["messages_ready"] for row in rows} == {1: 2, 2: 1}
+    assert await host.control.handle({"verb": "purge_queue", "queue_id": 1}) == {"message_count": 2}
+    assert (await host.control.handle({"verb": "statistics"}))["messages_ready"] == 1
+
+
+def test_recovered_messages_find_their_queue_and_others_go(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.consume()
+    host.feed(wire.publish(1, b"taken", persistent=True))
+    host.ask(verb="cancel", consumer=1)
+    host.feed(wire.publish([1, 2], b"waiting", persistent=True))
+    host.store.close()
+
+    store = Store(
+        str(tmp_path / "durable"), str(tmp_path / "transient"), str(tmp_path / "spill"),
+        segment_bytes=64 << 10, clock_ms=lambda: 5,
+    )
+    recovered = store.recover()
+    engine = Engine(store, 1)
+    replica = Replica()
+    requests = Requests(engine, replica, lambda _: pytest.fail(), lambda: None)  # type: ignore[arg-type]
+    queues = ShardQueues(0, engine, store, requests, recovered)
+    queues.on_change({"ops": [changes.queue_add(Queue(1, "q", VHOST, durable=True))], "version": 1, "snapshot": True})
+    assert queues.forget_orphans() == 1
+    assert store.live_entries == 2
+    engine.consume(0, 1, 1, 1, 1, no_ack=False, exclusive=False, prefetch=0)
+    engine.receive(0, wire.publish(1, b"new", persistent=True))
+    engine.dispatch()
+    records = wire.parse(bytes(engine.outgoing(0)))
+    assert [(record.body, record.redelivered) for record in records] == [
+        (b"taken", True), (b"waiting", False), (b"new", False)]
+
+
+def test_a_full_disk_refuses_confirms_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    host = Host(tmp_path)
+    room = [True]
+    allocate = host.store.disk.allocate
+
+    def limited(*arguments: Any, **fields: Any) -> Any:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return allocate(*arguments, **fields)
+
+    host.store.disk.allocate = limited
+    host.feed(wire.publish(1, b"early", persistent=True))
+    room[0] = False
+    body = bytes(200_000)
+    records = host.feed(
+        wire.publish(1, body, persistent=True, sequence=7, channel=3), wire.publish(1, body, persistent=True))
+    assert records[0] == wire.Refused(3, 7)
+    assert isinstance(records[1], wire.Watermark) and len(records) == 2
+    assert host.engine.refused_count == 2
+    host.shard.tick(100.0)
+    host.shard.tick(100.5)
+    assert len([record for record in caplog.records if "were refused" in record.message]) == 1
+    room[0] = True
+    assert len(host.feed(wire.publish(1, body, persistent=True, sequence=8, channel=3))) == 1
+    assert host.engine.count(1)[0] == 2
