@@ -14,6 +14,7 @@ from tests.unit.gateway_core import frames, records
 from tests.unit.gateway_core.driver import Connection, Gateway
 
 IDLE_BYTES_MAX = 8 * 1024
+OTHER_ALLOCATOR = pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="another allocator is in place")
 
 
 def test_compiled_code_has_the_same_limits() -> None:
@@ -22,6 +23,7 @@ def test_compiled_code_has_the_same_limits() -> None:
     assert compiled and compiled == {name: getattr(limits, name) for name in compiled}
 
 
+@OTHER_ALLOCATOR
 def test_an_idle_connection_with_a_channel_costs_little() -> None:
     """Also one that has published, confirmed and been idle since."""
     gateway = Gateway()
@@ -104,7 +106,7 @@ def busy_life(gateway: Gateway, i: int) -> None:
     connection.close()
 
 
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="another allocator is in place")
+@OTHER_ALLOCATOR
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="needs glibc's figures")
 def test_the_lives_of_many_connections_leave_nothing_behind() -> None:
     gateway = Gateway()
