@@ -67,8 +67,13 @@ cdef extern from *:
 
     #if defined(__x86_64__)
     #include <nmmintrin.h>
+    #ifdef __clang__
+    #define WARREN_CRC_TARGET "sse4.2,crc32"    /* Clang does not count the CRC instructions to SSE 4.2 */
+    #else
+    #define WARREN_CRC_TARGET "sse4.2"
+    #endif
 
-    __attribute__((target("sse4.2")))
+    __attribute__((target(WARREN_CRC_TARGET)))
     static const uint8_t *warren_crc_three(uint64_t *crc, const uint8_t *p, size_t stream, uint32_t table[4][256]) {
         uint64_t a = *crc, b = 0, c = 0, x, y, z;
         const uint8_t *end = p + stream;
@@ -86,7 +91,7 @@ cdef extern from *:
         return p + 2 * stream;
     }
 
-    __attribute__((target("sse4.2")))
+    __attribute__((target(WARREN_CRC_TARGET)))
     static uint32_t warren_crc32c_sse42(uint32_t crc, const void *data, size_t n) {
         const uint8_t *p = (const uint8_t *) data;
         uint64_t c = (uint32_t) ~crc, v;
