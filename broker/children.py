@@ -18,8 +18,10 @@ import orjson
 
 State = Literal["down", "starting", "ready", "stopping"]
 
-SHORT_LIFE_S: Final = 10.0
+SHORT_LIFE_S: Final = 5.0
 """A process that lived longer than this is started again at once when it dies."""
+SHORT_LIVES_FREE: Final = 3
+"""So many short lives in a row are an accident; more are a fault that haste does not mend."""
 RESTART_DELAY_S: Final = 0.1
 RESTART_DELAY_S_MAX: Final = 5.0
 DELAY_DOUBLINGS_MAX: Final = 10
@@ -27,9 +29,10 @@ DELAY_DOUBLINGS_MAX: Final = 10
 
 def restart_delay_s(short_lives: int) -> float:
     """The pause before the next start, after so many short lives in a row."""
-    if short_lives < 2:
+    if short_lives <= SHORT_LIVES_FREE:
         return 0.0
-    return min(RESTART_DELAY_S_MAX, RESTART_DELAY_S * 2.0 ** min(short_lives - 2, DELAY_DOUBLINGS_MAX))
+    doublings = min(short_lives - SHORT_LIVES_FREE - 1, DELAY_DOUBLINGS_MAX)
+    return min(RESTART_DELAY_S_MAX, RESTART_DELAY_S * 2.0 ** doublings)
 
 
 @dataclass
