@@ -5,7 +5,7 @@ Owns the files of shared-memory links. Knows processes by (role, index) and inca
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,13 +30,13 @@ class Link:
 
 
 class LinkRegistry:
-    """`push(identity, message)` tells a process."""
+    """`push(identity, message)` tells a process. The first of `directories` that has room takes a link's file."""
 
     def __init__(
-        self, kind: str, shared_directory: Path, ring_bytes: int, push: Callable[[str, dict[str, Any]], None]
+        self, kind: str, directories: Sequence[Path], ring_bytes: int, push: Callable[[str, dict[str, Any]], None]
     ) -> None:
         self._kind = kind
-        self._shared_directory = shared_directory
+        self._directories = directories
         self._ring_bytes = ring_bytes
         self._push = push
         self._links: dict[tuple[int, int], Link] = {}
@@ -46,7 +46,7 @@ class LinkRegistry:
         return len(self._links)
 
     def connect(self, child: Child, peers: list[Child]) -> None:
-        """`child` takes links now: to every peer that does too."""
+        """`child` takes links now: to every peer that does too. OSError where there is no memory for one."""
         for peer in peers:
             if peer.takes_links:
                 gateway, shard = (child, peer) if child.role == "gateway" else (peer, child)
@@ -74,17 +74,26 @@ class LinkRegistry:
 
     def _make(self, gateway: Child, shard: Child) -> None:
         self._serial += 1
-        path: Path | None = None
-        if self._kind == SHARED_MEMORY:
-            path = self._shared_directory / (
-                f"link-{gateway.index}.{gateway.incarnation}-{shard.index}.{shard.incarnation}-{self._serial}"
-            )
-            create_link_file(str(path), self._ring_bytes)
+        path = self._make_file(gateway, shard) if self._kind == SHARED_MEMORY else None
         link = Link(gateway, gateway.incarnation, shard, shard.incarnation, path, self._serial)
         self._links[gateway.index, shard.index] = link
         # The shard first: over ZeroMQ the gateway speaks first.
         self._tell_up(link, to=shard, peer=gateway)
         self._tell_up(link, to=gateway, peer=shard)
+
+    def _make_file(self, gateway: Child, shard: Child) -> Path:
+        name = f"link-{gateway.index}.{gateway.incarnation}-{shard.index}.{shard.incarnation}-{self._serial}"
+        for directory in self._directories[:-1]:
+            path = directory / name
+            try:
+                create_link_file(str(path), self._ring_bytes)
+            except OSError as error:
+                logger.warning("no memory for a link in %s: %s", directory, error.strerror)
+            else:
+                return path
+        path = self._directories[-1] / name
+        create_link_file(str(path), self._ring_bytes)
+        return path
 
     def _tell_up(self, link: Link, *, to: Child, peer: Child) -> None:
         message: dict[str, Any] = {

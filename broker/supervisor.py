@@ -6,6 +6,7 @@ Never touches a message, and never holds anything that cannot be made anew from 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ from broker.runtime_directory import RuntimeDirectory
 from broker.service_manager import ServiceManager
 from broker.settings import Settings, plain
 from broker.version import VERSION
+from bus.context import StartError
 from bus.control import ControlError, ControlServer, Message
 from bus.doorbell import create_board
 
@@ -70,7 +72,7 @@ class Supervisor:
         self._address = f"ipc://{runtime}/supervisor"
         self._control = ControlServer(self._address, self._handle, on_peer=self._on_hello)
         self._links = LinkRegistry(
-            settings.link, ground.runtime.shared_path, settings.link_ring_bytes, self._control.push
+            settings.link, (ground.runtime.shared_path, runtime), settings.link_ring_bytes, self._control.push
         )
         self._alarms = Alarms(
             int(machine_memory_bytes() * settings.memory_watermark), settings.disk_free_limit_bytes
@@ -221,8 +223,12 @@ class Supervisor:
     def _announce(self) -> None:
         counts = f"gateways {len(self._gateways)}, shards {len(self._shards)}, pid {os.getpid()}"
         line = f"warren {VERSION} ready on {shown(self._ground.host, self._ground.port)} ({counts})"
-        self._describe()
-        print(line, flush=True)
+        try:
+            self._describe()
+        except StartError as error:
+            logger.error("the command line cannot see that this broker is ready: %s", error)
+        with contextlib.suppress(OSError):      # nobody reads it
+            print(line, flush=True)
         self._ground.service.notify(f"READY=1\nSTATUS={line}")
 
     def _describe(self) -> None:
@@ -267,11 +273,11 @@ class Supervisor:
             case "links.open":
                 child.takes_links = True
                 child.link_address = message.get("address")
-                self._guard_links(lambda: self._links.connect(child, self._peers(child)))
+                self._guard_links(child, lambda: self._links.connect(child, self._peers(child)))
             case "link.broken":
                 peer = self._children[f"{message['peer_role']}-{message['peer']}"]
                 if peer.takes_links and peer.incarnation == message["incarnation"]:
-                    self._guard_links(lambda: self._links.renew(child, peer))
+                    self._guard_links(child, lambda: self._links.renew(child, peer))
             case "failed":
                 self._on_failed(child, str(message["text"]))
             case verb:
@@ -281,14 +287,19 @@ class Supervisor:
     def _peers(self, child: Child) -> list[Child]:
         return self._shards if PEER_ROLE[child.role] == "shard" else self._gateways
 
-    def _guard_links(self, change: Callable[[], None]) -> None:
+    def _guard_links(self, child: Child, change: Callable[[], None]) -> None:
         try:
             change()
         except OSError as error:
-            self._fail(
+            text = (
                 f"no memory for a link in {self._ground.runtime.shared_path} ({error.strerror}): "
                 "make /dev/shm larger, or lower the setting link_ring_bytes"
             )
+            if self._ready:
+                logger.error("%s; %s is started again", text, child.title)
+                child.kill()
+            else:
+                self._fail(text)
 
     def _on_failed(self, child: Child, text: str) -> None:
         """A child says why it ends; its exit follows."""

@@ -49,7 +49,7 @@ class Pushed:
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.directory = directory
         self.registry = LinkRegistry(
-            kind, directory, RING_BYTES, lambda to, message: self.messages.append((to, message))
+            kind, [directory / "full", directory], RING_BYTES, lambda to, message: self.messages.append((to, message))
         )
 
     def take(self) -> list[tuple[str, str, str, int]]:
