@@ -29,6 +29,8 @@ BROKER_FILE: Final = "broker.json"
 LOCK_WAIT_S_MAX: Final = 3.0
 """The children of a broker that was killed follow it within moments; a living one keeps its lock."""
 LOCK_RETRY_S: Final = 0.05
+START_FREE_BYTES_MIN: Final = 1024 * 1024
+"""With less the catalog cannot even be opened. Not more: a full broker must start, so that consumers can empty it."""
 FOREIGN_NAMES_ALLOWED: Final = frozenset({"lost+found", BROKER_FILE})
 
 
@@ -63,6 +65,8 @@ class DataDirectory:
         try:
             text = file.read_bytes()
         except FileNotFoundError:
+            _check_foreign(self.path)
+            _check_writable(self.path)
             return self._create(file)
         except OSError as error:
             raise StartError(f"{file} cannot be read: {error.strerror}; check its owner and mode") from None
@@ -80,12 +84,6 @@ class DataDirectory:
         return identity
 
     def _create(self, file: Path) -> str:
-        foreign = {entry.name for entry in self.path.iterdir()} - FOREIGN_NAMES_ALLOWED
-        if foreign:
-            raise StartError(
-                f"data directory {self.path} holds {sorted(foreign)[0]!r} but no {IDENTITY_FILE}: it is not Warren's; "
-                "give an empty directory with --data"
-            )
         identity = secrets.token_hex(16)
         _write(file, orjson.dumps({"format": FORMAT, "id": identity}) + b"\n", synced=True)
         return identity
@@ -141,15 +139,25 @@ def _open_and_lock(path: Path) -> int:
             ) from None
 
 
+def _check_foreign(path: Path) -> None:
+    """A directory without an identity must be empty."""
+    foreign = {entry.name for entry in path.iterdir()} - FOREIGN_NAMES_ALLOWED
+    if foreign:
+        raise StartError(
+            f"data directory {path} holds {sorted(foreign)[0]!r} but no {IDENTITY_FILE}: it is not Warren's; "
+            "give an empty directory with --data"
+        )
+
+
 def _check_writable(path: Path) -> None:
-    """Before any process starts: does this disk still take a file?"""
+    """Before any process starts: does this disk still take files?"""
     file = path / f".writable-{os.getpid()}"
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise explain(error, path) from None
     try:
-        os.posix_fallocate(descriptor, 0, 4096)
+        os.posix_fallocate(descriptor, 0, START_FREE_BYTES_MIN)
     except OSError as error:
         raise explain(error, path) from None
     finally:
