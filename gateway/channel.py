@@ -7,12 +7,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from amqp091 import methods, refusals
-from amqp091.errors import ChannelError
+from amqp091.constants import BASIC_PUBLISH
+from amqp091.errors import AMQPError, ChannelError
 from amqp091.method_table import BasicCancel
 from amqp091.tables import decode_table
 from gateway.consumers import Consumer
 from gateway.core import ChannelCore, Route
 from gateway.prefetch import ChannelPrefetch
+from gateway.refusal import attributed
 from topology import permissions
 from topology.equivalence import check_exclusive_access
 from topology.model import EXCHANGE, QUEUE, Exchange, Kind, Queue
@@ -79,6 +81,12 @@ class Channel(ChannelCore):
         return self.connection.gateway.replica.depends_on_headers(self.connection.vhost, _text(exchange))
 
     def route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
+        try:
+            return self._route(exchange, routing_key, headers)
+        except AMQPError as error:
+            raise attributed(error, BASIC_PUBLISH) from None
+
+    def _route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
         name = _text(exchange)
         self.require(permissions.WRITE, EXCHANGE, name)
         if self.exchange(name).internal:
@@ -106,7 +114,7 @@ class Channel(ChannelCore):
             return
         self.forget(consumer)
         if self.connection.can(CONSUMER_CANCEL_NOTIFY):
-            self.send(BasicCancel(consumer_tag=tag, nowait=True))
+            self.connection.notify(self, BasicCancel(consumer_tag=tag, nowait=True))
 
     def reattach(self, shard: int) -> None:
         """The shard has been restarted: it learns of the limit and of each consumer again."""

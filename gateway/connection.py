@@ -67,6 +67,8 @@ class Connection(ConnectionCore):
         self.held_by: int | None = None     # what stopped it at a publish: a shard's link, or ALARM
         self._told_blocked = False
         self._drive: Drive | None = None
+        self._driven_channel = 0
+        self._notices: list[tuple[Channel, tuple[Any, ...]]] = []   # behind the answer of the method under way
         self._drive_ended: asyncio.Future[None] | None = None
         self.ending = Ending(self)
         self.liveness = Liveness(self, now_s + gateway.settings.handshake_timeout_s)
@@ -128,6 +130,7 @@ class Connection(ConnectionCore):
         drive = Drive(work, lambda error: self._on_driven(channel_number, key, error))
         if not drive.start():
             self._drive = drive
+            self._driven_channel = channel_number
             self.pause(PAUSE_METHOD)
         elif isinstance(drive.error, AMQPError):
             raise attributed(drive.error, key) from None
@@ -169,7 +172,18 @@ class Connection(ConnectionCore):
                 self._refuse(number, attributed(error, key))
             else:
                 self.crash(error)
+        notices, self._notices = self._notices, []
+        for channel, method in notices:
+            if not channel.closing:
+                channel.send(method)
         self.gateway.guarded(self, lambda: self.go_on(PAUSE_METHOD))
+
+    def notify(self, channel: Channel, method: tuple[Any, ...]) -> None:
+        """What the server says unasked on a channel: it does not overtake the answer to a method under way there."""
+        if self._drive is not None and self._driven_channel == channel.number:
+            self._notices.append((channel, method))
+        else:
+            channel.send(method)
 
     async def handler_ended(self) -> None:
         """Waits for the handler that is under way, if one is."""

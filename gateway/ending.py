@@ -7,10 +7,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from amqp091.errors import AMQPError
+from amqp091.errors import AMQPError, FrameError
 from amqp091.method_table import ConnectionClose, ConnectionCloseOk
 from gateway.core import PAUSE_HELD
-from gateway.handshake import CLOSE_OK_WAIT_S_MAX, ENDING, State
+from gateway.handshake import CLOSE_OK_WAIT_S_MAX, ENDING, SILENT_CLOSE_DELAY_S, State
 from gateway.refusal import closing_method
 
 if TYPE_CHECKING:
@@ -70,9 +70,15 @@ class Ending:
         if self._crossed:
             connection.send(ConnectionCloseOk())
         connection.gateway.wake()
-        interval_s = connection.liveness.heartbeat.interval_s
-        wait_s = min(interval_s, CLOSE_OK_WAIT_S_MAX) if interval_s else CLOSE_OK_WAIT_S_MAX
-        connection.gateway.wheel.at(connection.gateway.now_s() + wait_s, lambda _: connection.wire.abort())
+        connection.gateway.wheel.at(
+            connection.gateway.now_s() + self._answer_wait_s(error), lambda _: connection.wire.abort()
+        )
+
+    def _answer_wait_s(self, error: AMQPError) -> float:
+        if isinstance(error, FrameError):
+            return SILENT_CLOSE_DELAY_S         # no frame can be found in what follows, so no close-ok either
+        interval_s = self._connection.liveness.heartbeat.interval_s
+        return min(interval_s, CLOSE_OK_WAIT_S_MAX) if interval_s else CLOSE_OK_WAIT_S_MAX
 
     def cross(self) -> None:
         """The client's connection.close met ours: it gets its close-ok, behind our close."""

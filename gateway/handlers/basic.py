@@ -31,18 +31,28 @@ async def qos(channel: Channel, method: BasicQos) -> None:
     """global: a limit for the channel. Otherwise none for the channel, and one for each consumer, now and later."""
     if method.prefetch_size:
         raise NotImplemented_(f"prefetch_size!=0 ({method.prefetch_size})")
+    count = method.prefetch_count
+    consumers = list(channel.consumers.values())
+    # What a looser limit lets through comes behind qos-ok, what a tighter one still let through before it.
     if method.global_:
-        await channel.set_limits(count=method.prefetch_count)
+        looser = _is_looser(channel.prefetch.limit, count)
     else:
-        await _set_consumer_prefetch(channel, method.prefetch_count)
-    channel.send(BasicQosOk())
+        looser = all(_is_looser(consumer.prefetch_count, count) for consumer in consumers)
+    if looser:
+        channel.send(BasicQosOk())
+    if method.global_:
+        await channel.set_limits(count=count)
+    else:
+        channel.prefetch_count = count
+        for consumer in consumers:
+            consumer.prefetch_count = count
+        await channel.set_limits(count=NO_LIMIT, consumer_prefetch=count)
+    if not looser:
+        channel.send(BasicQosOk())
 
 
-async def _set_consumer_prefetch(channel: Channel, count: int) -> None:
-    channel.prefetch_count = count
-    for consumer in channel.consumers.values():
-        consumer.prefetch_count = count
-    await channel.set_limits(count=NO_LIMIT, consumer_prefetch=count)
+def _is_looser(before: int, now: int) -> bool:
+    return now == NO_LIMIT or (before != NO_LIMIT and now >= before)
 
 
 async def consume(channel: Channel, method: BasicConsume) -> None:

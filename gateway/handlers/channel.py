@@ -9,9 +9,13 @@ from gateway.channel import Channel
 
 
 async def flow(channel: Channel, method: ChannelFlow) -> None:
-    """active=false: no delivery after flow-ok until the client says active=true."""
-    await channel.set_limits(flowing=method.active)
-    channel.send(ChannelFlowOk(active=method.active))
+    """active=false: no delivery after flow-ok until the client says active=true, and none before the answer to that."""
+    if method.active:
+        channel.send(ChannelFlowOk(active=True))
+        await channel.set_limits(flowing=True)
+    else:
+        await channel.set_limits(flowing=False)
+        channel.send(ChannelFlowOk(active=False))
 
 
 def close(channel: Channel, method: ChannelClose) -> None:

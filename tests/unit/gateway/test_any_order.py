@@ -17,7 +17,8 @@ TABLES = st.sampled_from([
     {"x-dead-letter-exchange": "x"}, {"x-queue-type": "stream"}, {"\udcff": 1},
 ])
 BY_LETTER = {
-    "b": st.booleans(), "o": st.integers(0, 255), "s": st.sampled_from([0, 1, 2, 65535]), "l": st.sampled_from([0, 1, 7]),
+    "b": st.booleans(), "o": st.integers(0, 255), "s": st.sampled_from([0, 1, 2, 65535]),
+    "l": st.sampled_from([0, 1, 7]),
     "L": st.sampled_from([0, 1, 2, 99]), "S": NAMES, "B": st.binary(max_size=6), "T": TABLES,
 }
 CLIENT_METHODS = sorted(key for key in METHOD_CLASSES if key[0] != 10 and key[1] % 10 == 0)
