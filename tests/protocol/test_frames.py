@@ -21,7 +21,7 @@ crashes_in_rabbitmq = pytest.mark.warren_only("RabbitMQ 3.10 resets the connecti
 @pytest.mark.parametrize("end", [0x00, 0xCD, 0xFF])
 def test_a_wrong_end_octet_is_a_frame_error(client: Client, end: int) -> None:
     client.send_bytes(wire.frame(wire.FRAME_METHOD, 1, wire.method_payload(Channel.Open()), end=end))
-    client.expect_connection_error(501, "FRAME_ERROR")
+    client.expect_connection_error(501, "FRAME_ERROR", await_end=False)
 
 
 @pytest.mark.parametrize("over_bytes", [1, 9])
@@ -30,7 +30,12 @@ def test_a_frame_longer_than_frame_max_is_a_frame_error(open_client: OpenClient,
     if client.endpoint.broker == "rabbitmq" and over_bytes <= wire.FRAME_OVERHEAD_BYTES:
         pytest.skip("RabbitMQ overlooks the overhead of the frame")
     client.send_bytes(wire.frame(wire.FRAME_BODY, 1, bytes(4096 - wire.FRAME_OVERHEAD_BYTES + over_bytes)))
-    client.expect_connection_error(501, "FRAME_ERROR")
+    client.expect_connection_error(501, "FRAME_ERROR", await_end=False)
+
+
+def test_a_connection_whose_frames_are_lost_is_ended_soon(client: Client) -> None:
+    client.send_bytes(wire.frame(wire.FRAME_METHOD, 1, wire.method_payload(Channel.Open()), end=0))
+    client.expect_connection_error(501)
 
 
 def test_a_frame_of_exactly_frame_max_is_taken(open_client: OpenClient) -> None:
@@ -45,14 +50,14 @@ def test_a_frame_of_exactly_frame_max_is_taken(open_client: OpenClient) -> None:
 
 def test_a_frame_that_claims_four_gigabytes_is_refused_before_it_comes(client: Client) -> None:
     client.send_bytes(wire.frame(wire.FRAME_METHOD, 1, b"", size=0xFFFFFFFF)[:7] + bytes(64))
-    client.expect_connection_error(501, "FRAME_ERROR")
+    client.expect_connection_error(501, "FRAME_ERROR", await_end=False)
 
 
 @pytest.mark.parametrize("kind", [0, 4, 5, 7, 9, 255])
 def test_an_unknown_frame_type_is_a_frame_error(client: Client, kind: int) -> None:
     client.channel()
     client.send_bytes(wire.frame(kind, 1, b"abc"))
-    client.expect_connection_error(501, "FRAME_ERROR")
+    client.expect_connection_error(501, "FRAME_ERROR", await_end=False)
 
 
 def test_a_body_without_a_publish_is_unexpected(channel: ChannelClient) -> None:
@@ -90,17 +95,17 @@ def test_a_header_of_another_class_is_unexpected(channel: ChannelClient) -> None
 @pytest.mark.warren_only("RabbitMQ 3.10 takes such a body in silence")
 def test_a_body_longer_than_its_header_said_is_a_frame_error(channel: ChannelClient) -> None:
     channel.client.send_bytes(PUBLISH + wire.content_header(1, 3) + wire.body(1, b"abcd"))
-    channel.client.expect_connection_error(501, "FRAME_ERROR")
+    channel.client.expect_connection_error(501, "FRAME_ERROR", await_end=False)
 
 
 @pytest.mark.warren_only("RabbitMQ 3.10 takes such a body in silence")
 def test_bodies_together_longer_than_their_header_said_are_a_frame_error(channel: ChannelClient) -> None:
     channel.client.send_bytes(PUBLISH + wire.content_header(1, 3) + wire.body(1, b"ab") + wire.body(1, b"cd"))
-    channel.client.expect_connection_error(501, "FRAME_ERROR")
+    channel.client.expect_connection_error(501, "FRAME_ERROR", await_end=False)
 
 
 @crashes_in_rabbitmq
-@pytest.mark.parametrize("class_id, method_id", [(10, 99), (60, 99), (99, 10), (0, 0), (65535, 65535), (50, 60)])
+@pytest.mark.parametrize("class_id, method_id", [(10, 99), (60, 99), (99, 10), (0, 1), (65535, 65535), (50, 60)])
 def test_an_unknown_method_is_refused(channel: ChannelClient, class_id: int, method_id: int) -> None:
     channel.client.send_bytes(wire.raw_method(1, class_id, method_id, b"\0\0\0\0"))
     close = channel.client.next().method
@@ -240,7 +245,7 @@ def test_a_second_handshake_ends_the_connection(client: Client, method: object) 
 def test_garbage_after_the_handshake_ends_the_connection(client: Client, seed: int) -> None:
     client.channel()
     client.send_bytes(random.Random(seed).randbytes(4096))
-    client.expect_connection_error(501, "FRAME_ERROR")
+    client.expect_connection_error(501, "FRAME_ERROR", await_end=False)
 
 
 @pytest.mark.parametrize("seed", range(12))

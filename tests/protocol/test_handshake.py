@@ -139,7 +139,7 @@ def test_open_ok_follows_whatever_limits_are_lower(open_client: OpenClient) -> N
     (2047, 131073, "negotiated frame_max = 131073 is higher than the maximum allowed value (131072)"),
     (2047, 0, "negotiated frame_max = 0 is higher than the maximum allowed value (131072)"),
     (2048, 131072, "negotiated channel_max = 2048 is higher than the maximum allowed value (2047)"),
-    (0, 131072, "negotiated channel_max = 0 is higher than the maximum allowed value (2047)"),
+    (0, 131072, "negotiated channel_max = 0 (no limit) is higher than the maximum allowed value (2047)"),
     (2047, 4095, "negotiated frame_max = 4095 is lower than the minimum allowed value (4096)"),
     (2047, 1, "negotiated frame_max = 1 is lower than the minimum allowed value (4096)"),
 ])
@@ -251,8 +251,11 @@ class Stalled:
         self.thread.start()
 
     def _watch(self) -> None:
-        self.client.expect_end(HANDSHAKE_TIMEOUT_S + 10)
-        self.kept_s = time.monotonic() - self.began
+        try:
+            self.client.expect_end(HANDSHAKE_TIMEOUT_S + 10)
+            self.kept_s = time.monotonic() - self.began
+        except (OSError, AssertionError):
+            pass                                                            # kept_s stays None: the test tells
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -73,6 +73,7 @@ def test_an_empty_name_is_the_queue_declared_last(channel: ChannelClient) -> Non
     channel.consume("", "tag")
     channel.publish("amq.direct", queue, b"3")
     assert channel.delivery().body == b"3"
+    channel.cancel("tag")
     channel.delete("")
 
 
