@@ -116,11 +116,15 @@ def negotiate(offered: Tuning, answered: Tuning) -> Tuning:
 
 def _check(field: str, minimum: int, offered: int, answered: int) -> None:
     if answered != NO_LIMIT and answered < minimum:
-        raise NotAllowed(f"negotiated {field} = {answered} is lower than the minimum allowed value ({minimum})")
+        raise NotAllowed(
+            f"negotiated {field} = {answered} is lower than the minimum allowed value ({minimum})",
+            method=constants.CONNECTION_TUNE,
+        )
     if offered != NO_LIMIT and (answered == NO_LIMIT or answered > offered):
         unlimited = " (no limit)" if field == "channel_max" and answered == NO_LIMIT else ""
         raise NotAllowed(
-            f"negotiated {field} = {answered}{unlimited} is higher than the maximum allowed value ({offered})"
+            f"negotiated {field} = {answered}{unlimited} is higher than the maximum allowed value ({offered})",
+            method=constants.CONNECTION_TUNE,
         )
 
 
