@@ -7,8 +7,9 @@ is ready. Decides nothing about messages.
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from log.store import Store
 
@@ -65,6 +66,19 @@ async def recover(store: Store) -> dict[int, Entries]:
     return recovered
 
 
+async def unless_stopping(context: ProcessContext, work: Coroutine[Any, Any, None]) -> bool:
+    """Waits for something that may never come; False where the broker stops first."""
+    task = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(context.stopping.wait())
+    await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        return False
+    task.result()
+    return True
+
+
 async def run(context: ProcessContext) -> None:
     """One shard, from its start to the supervisor's stop."""
     store = open_store(context)
@@ -107,7 +121,10 @@ async def run(context: ProcessContext) -> None:
 
     await client.start()
     context.on_push("peer.restarted", on_peer_restarted)
-    await catalog.start()
+    if not await unless_stopping(context, catalog.start()):
+        await catalog.close()
+        await client.close()
+        return
     queues.forget_orphans()
     shard.links = links = context.make_links(
         shard.on_batch, shard.on_up, shard.on_down, shard.on_writable, shard.on_idle

@@ -53,8 +53,8 @@ class World:
         operation = self.dice.choices(
             [self.publish, self.settle, self.consume, self.cancel, self.get, self.set_prefetch, self.set_limit,
              self.recover, self.close_channel, self.close_connection, self.purge, self.credit, self.congest,
-             self.gateway_down, self.replace_queue, self.store_chores],
-            [40, 40, 12, 5, 8, 4, 4, 3, 4, 1, 1, 8, 3, 0.5, 0.7, 1],
+             self.gateway_down, self.replace_queue, self.store_chores, self.crash],
+            [40, 40, 12, 5, 8, 4, 4, 3, 4, 1, 1, 8, 3, 0.5, 0.7, 1, 0.5],
         )[0]
         operation()
         self.run_until_quiet()
@@ -293,6 +293,18 @@ class World:
             chore.run()
             chore.finish()
         self.store.compact(1 << 20)
+
+    def crash(self) -> None:
+        """The process dies, the files stay as they are: everything is ready again, marked with its deliveries."""
+        for gateway in range(GATEWAYS):
+            self.model.gateway_down(gateway)
+        self.open()
+        recovered = self.store.recover()
+        for queue_id in self.model.queues:
+            self.engine.add_queue(queue_id, queue_id % 2 == 0, False, self.store.highest_number(queue_id))
+            if queue_id in recovered:
+                self.engine.load(queue_id, recovered.pop(queue_id))
+        assert not recovered
 
     # the end
 
