@@ -117,7 +117,7 @@ def append_many(Store store not None, bint durable, bytes content not None, uint
 
 def read_many(Store store not None, entries) -> int:
     """Reads all entries and returns the sum of their body sizes: for benches."""
-    cdef const uint8_t[::1] raw = entries.view(np.uint8)
+    cdef const uint8_t[::1] raw = np.ascontiguousarray(entries).view(np.uint8)
     cdef Py_ssize_t i
     cdef uint64_t total = 0
     cdef Message m
@@ -129,7 +129,7 @@ def read_many(Store store not None, entries) -> int:
 
 def ack_many(Store store not None, entries) -> None:
     """Acknowledges all entries: for benches."""
-    cdef const uint8_t[::1] raw = entries.view(np.uint8)
+    cdef const uint8_t[::1] raw = np.ascontiguousarray(entries).view(np.uint8)
     cdef Py_ssize_t i
     for i in range(len(entries)):
         store.acked((<const Entry *> &raw[0]) + i)
@@ -151,5 +151,5 @@ def constants() -> dict:
         "SEGMENT_DURABLE": formats.SEGMENT_DURABLE, "RECORD_MESSAGE": formats.RECORD_MESSAGE,
         "RECORD_PERSISTENT": formats.RECORD_PERSISTENT, "RECORD_COPIED": formats.RECORD_COPIED,
         "INDEX_COPIED": formats.INDEX_COPIED, "DELIVERY_COUNT_MAX": formats.DELIVERY_COUNT_MAX,
-        "ACKNOWLEDGED": formats.ACKNOWLEDGED, "RECORD_BYTES_MAX": formats.RECORD_BYTES_MAX, "NO_TTL": C_NO_TTL,
+        "MOVED": formats.MOVED, "ACKNOWLEDGED": formats.ACKNOWLEDGED, "RECORD_BYTES_MAX": formats.RECORD_BYTES_MAX, "NO_TTL": C_NO_TTL,
     }

@@ -11,7 +11,7 @@ import logging
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from log.formats cimport ACKNOWLEDGED, RECORD_COPIED, IndexEntry, StoredRecord
+from log.formats cimport MOVED, RECORD_COPIED, IndexEntry, StoredRecord
 from log.segment cimport FORWARD_DAMAGED, SEGMENT_COMPLETE, Segment
 from log.store cimport Entry, Message, Store, describe
 
@@ -86,7 +86,7 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
     cdef Entry *entries
     cdef Segment target
     cdef uint64_t live
-    while slot < segment.slots_used and segment.ack_byte(slot)[0] == ACKNOWLEDGED:
+    while slot < segment.slots_used and segment.ack_byte(slot)[0] >= MOVED:
         slot += 1
     store.compacting_slot = slot
     if slot == segment.slots_used:
@@ -94,13 +94,13 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
     position8 = segment.entry(slot).position8
     first = slot
     while slot < segment.slots_used and segment.entry(slot).position8 == position8:
-        if segment.ack_byte(slot)[0] != ACKNOWLEDGED:
+        if segment.ack_byte(slot)[0] < MOVED:
             n += 1
         slot += 1
     if segment.verify and not segment.valid(<uint64_t> position8 * 8):
         store.damaged(segment, first)
         for i in range(first, slot):
-            if segment.ack_byte(i)[0] != ACKNOWLEDGED:
+            if segment.ack_byte(i)[0] < MOVED:
                 remember(segment, i, FORWARD_DAMAGED)
         store.compacting_slot = slot
         return 0
@@ -115,7 +115,7 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
         slots = queue_ids + n
         n = 0
         for i in range(first, slot):
-            if segment.ack_byte(i)[0] != ACKNOWLEDGED:
+            if segment.ack_byte(i)[0] < MOVED:
                 queue_ids[n] = segment.entry(i).queue_id
                 numbers[n] = segment.entry(i).entry_number
                 slots[n] = i

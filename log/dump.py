@@ -18,6 +18,7 @@ from log.formats import (
     ACKNOWLEDGED,
     HEADER_BYTES,
     INDEX_DTYPE,
+    MOVED,
     NO_TTL,
     RECORD_BYTES_MAX,
     RECORD_COPIED,
@@ -33,6 +34,7 @@ from log.recovery import read_header
 
 SHOWN_BYTES_MAX = 64        # of a body
 ALIGNMENT = 8
+STATES = {0: "ready", MOVED: "moved", ACKNOWLEDGED: "acknowledged"}
 
 
 def dump(path: str) -> Iterator[dict[str, Any]]:
@@ -62,7 +64,7 @@ def dump(path: str) -> Iterator[dict[str, Any]]:
             yield _damage(damaged_from, position)
         for queue in record["queues"]:
             ack = acks[queue["slot"]] if queue["slot"] < len(acks) else 0
-            queue["state"] = "acknowledged" if ack == ACKNOWLEDGED else f"delivered {ack} times" if ack else "ready"
+            queue["state"] = STATES.get(ack) or f"delivered {ack} times"
         yield record
         position += record["record_bytes"]
         damaged_from = position

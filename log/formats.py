@@ -5,8 +5,9 @@ A segment is three files of one name in one directory, all numbers little-endian
     0000002a.data     header page, then records: the messages. The only file that a commit syncs.
     0000002a.index    header page, then one entry of 32 bytes per message and queue, by slot.
                       Derived from the data; synced and sealed when the segment is complete.
-    0000002a.acks     header page, then one byte per slot: 0 to 254 deliveries so far, 255 acknowledged.
-                      Written lazily; a byte only ever grows, so an older copy of a page is safe.
+    0000002a.acks     header page, then one byte per slot: 0 to 253 deliveries so far, 254 moved (a copy in a
+                      later segment took its place), 255 acknowledged. Written lazily; a byte only ever
+                      grows, so an older copy of a page is safe.
 
 Every file starts with a header page of HEADER_BYTES. Its first 64 bytes keep this
 layout in every version of the format, so that any broker can tell a newer file
@@ -96,7 +97,8 @@ RECORD_COPIED: Final = 2                 # moved here by compaction
 INDEX_COPIED: Final = 1
 NO_TTL: Final = 0xFFFFFFFFFFFFFFFF
 
-DELIVERY_COUNT_MAX: Final = 254          # the counter saturates here
+DELIVERY_COUNT_MAX: Final = 253          # the counter saturates here
+MOVED: Final = 254
 ACKNOWLEDGED: Final = 255
 
 ENTRY_REDELIVERED: Final = 1             # flags of an entry as recovered: it was delivered before

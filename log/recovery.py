@@ -33,6 +33,7 @@ from log.formats import (
     MAGIC_ACKS,
     MAGIC_DATA,
     MAGIC_INDEX,
+    MOVED,
     UnknownFormat,
 )
 from log.segment import Segment, segment_path
@@ -59,6 +60,7 @@ class Header(NamedTuple):
 
     segment_number: int
     salt: int
+    whole: bool = True          # both copies of it are
 
 
 class SegmentFiles(NamedTuple):
@@ -73,6 +75,7 @@ def read_header(path: str, kind: str) -> Header | None:
     """The header of a file, None where neither copy is whole. UnknownFormat where it is of a newer version."""
     with open(path, "rb") as file:
         page = file.read(HEADER_BYTES)
+    found: list[Header] = []
     for offset in (0, HEADER_COPY_OFFSET):
         raw = page[offset:offset + HEADER_USED_BYTES]
         if len(raw) < HEADER_USED_BYTES:
@@ -82,8 +85,8 @@ def read_header(path: str, kind: str) -> Header | None:
             continue
         if int(header["version"]) != FORMAT_VERSION:
             raise UnknownFormat(path, int(header["version"]))
-        return Header(int(header["segment_number"]), int(header["salt"]))
-    return None
+        found.append(Header(int(header["segment_number"]), int(header["salt"])))
+    return found[0]._replace(whole=len(found) == 2) if found else None
 
 
 def inventory(directory: str) -> list[SegmentFiles]:
@@ -160,6 +163,8 @@ def open_segment(store: Store, files: SegmentFiles, durable: bool, in_memory: bo
         return None
     segment = Segment.open(
         disk, files.directory, files.number, durable=durable, in_memory=in_memory, salt=header.salt)
+    if files.headers["data"] is None or not files.headers["data"].whole:
+        segment.repair_header(store.now_ms())
     acks = files.headers.get("acks")
     if acks is not None and acks.salt != header.salt:
         # Of another life of these files.
@@ -230,7 +235,7 @@ def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
     for segment in segments:
         index, acks = segment.index_array(), segment.acks_array()
         # An entry that is acknowledged says nothing, unless another copy of it is not.
-        chosen = np.nonzero((acks != ACKNOWLEDGED) | copied & (index["position8"] != 0))[0]
+        chosen = np.nonzero((acks < MOVED) | copied & (index["position8"] != 0))[0]
         index, acks = index[chosen], acks[chosen]
         part = np.empty(len(chosen), ENTRY_DTYPE)
         part["number"] = index["entry_number"]
@@ -252,7 +257,7 @@ def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
 
 def without_copies(segments: list[Segment], entries: Entries,
                    queue_ids: NDArray[np.uint32]) -> tuple[Entries, NDArray[np.uint32]]:
-    """Keeps the last copy of each entry with the highest count of any; the others are acknowledged."""
+    """Keeps the last copy of each entry with the highest count of any; the others are marked as moved."""
     order = np.lexsort((entries["segment"], entries["number"], queue_ids))
     entries, queue_ids = entries[order], queue_ids[order]
     if len(entries) == 0:
@@ -260,21 +265,26 @@ def without_copies(segments: list[Segment], entries: Entries,
     same = (queue_ids[1:] == queue_ids[:-1]) & (entries["number"][1:] == entries["number"][:-1])
     first = np.nonzero(np.concatenate(([True], ~same)))[0]
     last = np.concatenate((~same, [True]))
-    counts = np.maximum.reduceat(entries["delivery_count"], first)
-    done = entries[~last]
-    kept = entries[last]
+    # An entry that was acknowledged in one copy is acknowledged; one that was moved says nothing.
+    counts = np.maximum.reduceat(np.where(entries["delivery_count"] == MOVED, 0, entries["delivery_count"]), first)
+    kept, others = entries[last], entries[~last]
+    live = (counts != ACKNOWLEDGED) & (kept["delivery_count"] != MOVED)
     kept["delivery_count"] = counts
-    live = counts != ACKNOWLEDGED
-    done = np.concatenate((done, kept[~live]))
+    # The others are given up for the kept ones: these must be on the disk first.
+    trusted = np.unique(kept["segment"][live & (np.diff(first, append=len(entries)) > 1)])
     by_place = {segment.place: segment for segment in segments}
-    for place in np.unique(done["segment"]).tolist():
-        segment = by_place[place]
-        segment.acks_array()[done["slot"][done["segment"] == place]] = ACKNOWLEDGED
+    for segment in (by_place[place] for place in trusted.tolist()):
+        if segment.durable:
+            segment.synchronise_data()
+            segment.disk.synchronise_directory(segment.directory)
     for segment in segments:
-        # The count of a copy that is kept holds for the next recovery, too.
-        rows = live & (kept["segment"] == segment.place)
         acks = segment.acks_array()
-        acks[kept["slot"][rows]] = counts[rows]
+        rows = others[others["segment"] == segment.place]["slot"]
+        acks[rows] = np.maximum(acks[rows], MOVED)
+        # The count of a copy that is kept holds for the next recovery, too.
+        own = kept["segment"] == segment.place
+        rows = kept["slot"][own]
+        acks[rows] = np.maximum(acks[rows], counts[own])
         segment.count_live()
     return kept[live], queue_ids[last][live]
 

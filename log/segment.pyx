@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 
 from log.checksum cimport crc32c
 from log.formats cimport (
-    ACKNOWLEDGED, FORMAT_VERSION, HEADER_BYTES, RECORD_BYTES_MAX, RECORD_MESSAGE, SEAL_MAGIC, SEAL_OFFSET, SEGMENT_DURABLE,
+    ACKNOWLEDGED, FORMAT_VERSION, HEADER_BYTES, MOVED, RECORD_BYTES_MAX, RECORD_MESSAGE, SEAL_MAGIC, SEAL_OFFSET, SEGMENT_DURABLE,
     FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord,
 )
 from log.formats import HEADER_COPY_OFFSET, INDEX_DTYPE
@@ -330,6 +330,14 @@ cdef class Segment:
         self.data = <uint8_t *> mapped(self.data_descriptor, size, False)
         return self
 
+    def repair_header(self, uint64_t now_ms) -> None:
+        """Writes the header of the data file again, where only another file of the segment still had it."""
+        cdef uint8_t *page = <uint8_t *> mapped(self.data_descriptor, HEADER_BYTES, True)
+        write_header(page, MAGIC_DATA, self, now_ms)
+        munmap(page, HEADER_BYTES)
+        if self.durable:
+            self.synchronise_data()
+
     def seal_of_index(self) -> tuple:
         """(data_bytes, entry_count) where the index file is complete and true, else None."""
         cdef const uint8_t[::1] view
@@ -425,7 +433,7 @@ cdef class Segment:
         for slot in range(self.slots_used):
             if self.entry(slot).position8 == 0:
                 self.ack_byte(slot)[0] = ACKNOWLEDGED
-            elif self.ack_byte(slot)[0] != ACKNOWLEDGED:
+            elif self.ack_byte(slot)[0] < MOVED:
                 live += 1
         self.live = live
         return live

@@ -15,7 +15,7 @@ cdef packed struct Entry:
     uint32_t slot               # entry in that segment's index and ack map
     uint32_t position8          # byte offset of the record in the segment / 8, a hint: use Store.read
     uint16_t flags              # for the engine
-    uint8_t delivery_count      # saturates at 254
+    uint8_t delivery_count      # as the engine counts it; recovered up to 253
     uint8_t priority
 
 
@@ -42,7 +42,7 @@ cdef class Store:
                     const uint64_t *numbers, uint32_t queue_count, Entry *entries) except -1
     # Fills `message`; returns 1, or 0 where the record is damaged (counted and logged; the caller drops the entry).
     cdef int read(self, const Entry *entry, Message *message) except -1
-    # Delivered once more: keeps min(count, 254) beside the entry, through restarts.
+    # Delivered once more: keeps the count (it saturates at 253) beside the entry, through restarts.
     cdef void delivered(self, const Entry *entry, uint8_t delivery_count) noexcept
     # Done with: the entry never comes back. Frees the segment when it was the last.
     cdef int acked(self, const Entry *entry) except -1

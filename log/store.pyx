@@ -18,7 +18,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from log.formats cimport (
-    ACKNOWLEDGED, DELIVERY_COUNT_MAX, HEADER_BYTES, RECORD_BYTES_MAX, RECORD_MESSAGE, RECORD_PERSISTENT,
+    ACKNOWLEDGED, DELIVERY_COUNT_MAX, HEADER_BYTES, MOVED, RECORD_BYTES_MAX, RECORD_MESSAGE, RECORD_PERSISTENT,
     IndexEntry, RecordQueue, StoredRecord,
 )
 from log.segment cimport (
@@ -238,7 +238,7 @@ cdef class Store:
             self.live_entries -= self.acked_forwarded(segment, entry.slot)
             return 0
         ack = segment.ack_byte(entry.slot)
-        if ack[0] == ACKNOWLEDGED:
+        if ack[0] >= MOVED:
             return 0
         ack[0] = ACKNOWLEDGED
         segment.live -= 1
@@ -259,7 +259,7 @@ cdef class Store:
             if target != FORWARD_DAMAGED:
                 self.acked_forwarded(<Segment> self.segments[target >> 32], <uint32_t> target)
         if segment.acks != NULL:
-            if segment.ack_byte(slot)[0] == ACKNOWLEDGED:
+            if segment.ack_byte(slot)[0] >= MOVED:
                 return 0
             segment.ack_byte(slot)[0] = ACKNOWLEDGED
         elif row < 0:
@@ -552,6 +552,15 @@ cdef class Store:
             "appended_position": self.appended_position,
             "durable_position": self.durable_position,
         }
+
+    def segments_by_state(self) -> dict:
+        """Numbers of the segments, by what they are: for tests and debugging."""
+        names = {SEGMENT_ACTIVE: "active", SEGMENT_COMPLETE: "complete", SEGMENT_FORWARDING: "forwarding"}
+        by_state = {name: [] for name in names.values()}
+        for segment in self.segments:
+            if segment is not None:
+                by_state[names[(<Segment> segment).state]].append((<Segment> segment).number)
+        return by_state
 
     def close(self) -> None:
         """Everything to the disk and sealed, so that the next start has nothing to scan. No thread may be at work."""

@@ -1,0 +1,135 @@
+"""Group commit: the cycle without threads, then the threads with a loop."""
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from log import access
+from log.access import StoredMessage
+from log.commit import CommitCycle, CommitTicket, GroupCommit
+from log.disk import Disk
+
+from .conftest import OpenStore
+
+
+class Source:
+    """Counts what was appended and reported."""
+
+    def __init__(self) -> None:
+        self.appended = 0
+        self.taken = 0
+        self.durable: list[int] = []
+
+    def sync_target(self) -> CommitTicket | None:
+        if self.appended == self.taken:
+            return None
+        self.taken = self.appended
+        return CommitTicket(self.appended, [])
+
+    def committed(self, position: int) -> None:
+        self.durable.append(position)
+
+
+def test_nothing_appended_nothing_to_commit() -> None:
+    assert CommitCycle(Source()).request() is None
+
+
+def test_what_is_appended_during_a_commit_waits_for_the_next() -> None:
+    source = Source()
+    cycle = CommitCycle(source)
+    source.appended = 10
+    first = cycle.request()
+    assert first is not None and first.position == 10
+    source.appended = 20
+    assert cycle.request() is None
+    source.appended = 30
+    assert cycle.request() is None
+    position, second = cycle.finished()
+    assert position == 10
+    assert second is not None and second.position == 30
+    assert cycle.finished() == (30, None)
+    assert source.durable == [10, 30]
+
+
+def test_after_a_failure_nothing_is_reported_durable() -> None:
+    source = Source()
+    cycle = CommitCycle(source)
+    source.appended = 10
+    cycle.request()
+    cycle.failed(OSError(errno.EIO, "Input/output error"))
+    source.appended = 20
+    assert cycle.request() is None
+    assert source.durable == []
+
+
+def test_finishing_without_a_ticket_is_a_mistake_of_ours() -> None:
+    with pytest.raises(RuntimeError):
+        CommitCycle(Source()).finished()
+
+
+def test_a_loop_learns_what_is_durable(open_store: OpenStore, message: Callable[..., StoredMessage]) -> None:
+    async def run() -> list[int]:
+        store = open_store()
+        reported: list[int] = []
+        done = asyncio.Event()
+
+        def on_durable(position: int) -> None:
+            reported.append(position)
+            if position == store.appended_position:
+                done.set()
+
+        commit = GroupCommit(store, asyncio.get_running_loop(), on_durable=on_durable, on_failure=pytest.fail)
+        commit.start()
+        for n in range(1, 200):
+            access.append(store, True, message(b"x" * 3000), [1], [n])
+            commit.request()
+            await asyncio.sleep(0)
+        await asyncio.wait_for(done.wait(), 10)
+        commit.close()
+        assert store.durable_position == store.appended_position
+        store.close()
+        return reported
+
+    reported = asyncio.run(run())
+    assert reported == sorted(set(reported))
+    assert open_store().recover()[1]["number"].tolist() == list(range(1, 200))
+
+
+class FailingDisk(Disk):
+    """Fails the second synchronisation, and remembers how often it was asked."""
+
+    asked = 0
+
+    def synchronise(self, descriptor: int) -> None:
+        self.asked += 1
+        if self.asked >= 2:
+            raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_failed_synchronisation_is_reported_once_and_never_repeated(
+        open_store: OpenStore, message: Callable[..., StoredMessage]) -> None:
+    async def run() -> None:
+        disk = FailingDisk()
+        store = open_store(disk=disk)
+        reported: list[int] = []
+        failures: list[OSError] = []
+        commit = GroupCommit(store, asyncio.get_running_loop(), on_durable=reported.append, on_failure=failures.append)
+        commit.start()
+        access.append(store, True, message(), [1], [1])
+        commit.request()
+        while not reported:
+            await asyncio.sleep(0)
+        access.append(store, True, message(), [1], [2])
+        commit.request()
+        while not failures:
+            await asyncio.sleep(0)
+        access.append(store, True, message(), [1], [3])
+        commit.request()
+        commit.close()
+        assert len(reported) == len(failures) == 1
+        assert disk.asked == 2
+
+    asyncio.run(asyncio.wait_for(run(), 10))
