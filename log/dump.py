@@ -6,6 +6,7 @@ of the three files, or the common part of their names, will do.
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ def _record(data: np.ndarray[Any, np.dtype[np.uint8]], position: int, salt: int)
         return None
     queues = np.frombuffer(data[position + RECORD_DTYPE.itemsize:content].tobytes(), RECORD_QUEUE_DTYPE)
     starts = [content + sum(sizes[:i]) for i in range(len(sizes) + 1)]
-    exchange, routing_key, _, body = (data[a:b].tobytes() for a, b in zip(starts, starts[1:], strict=False))
+    exchange, routing_key, _, body = (data[a:b].tobytes() for a, b in itertools.pairwise(starts))
     flags = int(head["flags"])
     return {
         "kind": "message",
@@ -133,8 +134,8 @@ def _record(data: np.ndarray[Any, np.dtype[np.uint8]], position: int, salt: int)
         "body_bytes": sizes[3],
         "body_start": body[:SHOWN_BYTES_MAX].decode("utf-8", "backslashreplace"),
         "queues": [
-            {"queue_id": int(q["queue_id"]), "entry_number": int(q["entry_number"]), "slot": int(head["first_slot"]) + i}
-            for i, q in enumerate(queues)
+            {"queue_id": int(q["queue_id"]), "entry_number": int(q["entry_number"]), "slot": slot}
+            for slot, q in enumerate(queues, int(head["first_slot"]))
         ],
     }
 

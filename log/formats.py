@@ -61,7 +61,7 @@ A record of the data file, at a multiple of 8, padded with zeros to a multiple o
 An entry of the index, by slot:
 
     offset  size  field
-         0     4  position8         byte offset of the record in the data file / 8; 0: no message (its record is damaged)
+         0     4  position8         byte offset of the record in the data file / 8; 0: none, its record is damaged
          4     4  record_bytes
          8     4  queue_id
         12     1  priority

@@ -216,7 +216,7 @@ class Shard:
 
     def exactly(self, found: dict[int, Any]) -> None:
         """Nothing is lost, nothing comes back."""
-        expected = {name: live for name, live in self.live.items()}
+        expected = dict(self.live)
         recovered = self.named(found)
         assert recovered.keys() == expected.keys()
         for name, entry in recovered.items():

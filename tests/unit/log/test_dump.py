@@ -35,7 +35,8 @@ def test_a_dump_shows_messages_states_and_damage(open_store: OpenStore, message:
     text = list(dump.lines(str(path.with_suffix(".index"))))
     assert len(text) == 4
     assert "DAMAGED" in text[2]
-    assert "exchange 'ex' key 'key' persistent  body 6 'body 1'  queues 7#1 acknowledged, 8#11 delivered 2 times" in text[1]
+    assert "exchange 'ex' key 'key' persistent  body 6 'body 1'" in text[1]
+    assert text[1].endswith("queues 7#1 acknowledged, 8#11 delivered 2 times")
     store.close()
     # Closing sealed what is there; the damage is only seen in the data.
     assert next(dump.dump(str(path)))["sealed"]

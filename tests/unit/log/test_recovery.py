@@ -57,7 +57,8 @@ def test_messages_come_back_in_order(open_store: OpenStore, message: Make, close
     assert again.live_entries == 10
 
 
-def test_acknowledged_entries_stay_away_and_delivered_ones_are_redelivered(open_store: OpenStore, message: Make) -> None:
+def test_acknowledged_entries_stay_away_and_delivered_ones_are_redelivered(
+        open_store: OpenStore, message: Make) -> None:
     store = open_store()
     entries = fill(store, message)
     access.acked(store, entries[1])
@@ -280,7 +281,8 @@ def test_records_of_another_segment_do_not_pass_for_its_own(open_store: OpenStor
     store = open_store()
     access.append(store, True, message(stolen), [1], [1])
     path = open_store.files()[0]
-    flip(path, formats.HEADER_BYTES + 4)                   # the outer record is damaged: its body must not be read as records
+    # The outer record is damaged: its body must not be read as records.
+    flip(path, formats.HEADER_BYTES + 4)
     assert open_store().recover() == {}
 
 
