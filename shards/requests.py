@@ -15,6 +15,7 @@ import orjson
 
 from amqp091.errors import AMQPError, InternalError
 from amqp091.refusals import in_exclusive_use, missing
+from shards.consumed import ConsumedQueues
 from shards.engine import EVENT, REQUEST, BadRecord, Engine, ExclusiveConflict, UnknownQueue
 from topology.model import QUEUE
 from topology.replica import Replica
@@ -37,12 +38,14 @@ class Requests:
         replica: Replica,
         delete_unused: Callable[[int], Awaitable[bool]],
         wake: Callable[[], None],
+        consumed: ConsumedQueues,
     ) -> None:
         """`delete_unused` has the catalog delete an auto-delete queue; `wake`: there is something to send."""
         self._engine = engine
         self._replica = replica
         self._delete_unused = delete_unused
         self._wake = wake
+        self._consumed = consumed
         self._links: dict[int, int] = {}            # gateway: how many of its links have gone
         self._former: OrderedDict[int, tuple[str, str]] = OrderedDict()    # name and vhost
         self._ending: set[int] = set()              # auto-delete queues that the catalog was asked to delete
@@ -134,6 +137,9 @@ class Requests:
             )
         except ExclusiveConflict:
             raise in_exclusive_use(*self._name(queue_id)) from None
+        queue = self._replica.queue_by_id(queue_id)
+        if queue is not None and queue.auto_delete:
+            self._consumed.add(queue_id)
         return {}
 
     def _cancel(self, gateway: int, request_id: int, message: Document) -> Document | None:
@@ -208,9 +214,21 @@ class Requests:
         if unused:
             self._run(self._delete_all(unused))
 
+    def delete_deserted(self) -> None:
+        """After a restart, when gateways have attached what they have: queues whose consumers went meanwhile."""
+        deserted = []
+        for queue_id in self._consumed:
+            if not self._engine.has_queue(queue_id):
+                self._consumed.discard(queue_id)
+            elif self._engine.count(queue_id)[1] == 0 and queue_id not in self._ending:
+                deserted.append(queue_id)
+        if deserted:
+            self._run(self._delete_all(deserted))
+
     def remove_queue(self, queue_id: int, name: str, vhost: str) -> None:
         """The catalog has deleted it: its consumers are told."""
         self._ending.discard(queue_id)
+        self._consumed.discard(queue_id)
         self._former[queue_id] = (name, vhost)
         if len(self._former) > FORMER_QUEUES_MAX:
             self._former.popitem(last=False)

@@ -11,13 +11,13 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from log.store import Store
-
 from bus.context import ProcessContext
 from bus.control import ControlClient, ControlError, Message
 from bus.links import LinkEnd
 from log.commit import GroupCommit
 from log.recovery import check_formats, discard
+from log.store import Store
+from shards.consumed import ConsumedQueues
 from shards.control import Control
 from shards.engine import Engine
 from shards.queues import Entries, ShardQueues
@@ -32,6 +32,9 @@ HOUSEKEEPING_INTERVAL_S: Final = 1.0
 COMPACTION_INTERVAL_S: Final = 0.02
 """Between two steps while there is something to compact: at most a few per cent of the loop's time."""
 FIRST_INCARNATION: Final = 1
+CONSUMED_FILE: Final = "consumed-queues"
+ATTACH_S_MAX: Final = 10.0
+"""Gateways attach their consumers to a restarted shard as soon as their links are up; this is plenty."""
 
 
 def wall_clock_ms() -> int:
@@ -47,6 +50,7 @@ def open_store(context: ProcessContext) -> Store:
     if context.incarnation == FIRST_INCARNATION:
         for path in (transient, spill):
             discard(str(path))
+        (transient / CONSUMED_FILE).unlink(missing_ok=True)
     return Store(
         str(durable), str(transient), str(spill),
         segment_bytes=context.settings["segment_bytes"],
@@ -107,7 +111,8 @@ async def run(context: ProcessContext) -> None:
         if control.loaded.is_set():
             shard.links.schedule()      # consumers of deleted queues are told
 
-    requests = Requests(engine, replica, delete_unused, lambda: shard.links.schedule())
+    consumed = ConsumedQueues(Path(store.transient_directory) / CONSUMED_FILE)
+    requests = Requests(engine, replica, delete_unused, lambda: shard.links.schedule(), consumed)
     shard = Shard(engine, store, requests, clock_ms=wall_clock_ms, report_broken=report_broken)
     queues = ShardQueues(context.index, engine, store, requests, recovered)
     control = Control(shard, replica)
@@ -134,11 +139,14 @@ async def run(context: ProcessContext) -> None:
     commit.start()
     housekeeping = context.loop.create_task(_keep_house(shard, context))
     await context.ready()
+    attached = context.loop.call_later(ATTACH_S_MAX, requests.delete_deserted)
     try:
         await context.stopping.wait()
     finally:
+        attached.cancel()
         housekeeping.cancel()
         requests.close()
+        consumed.close()
         links.close()
         commit.close()
         if context.failed is None:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from log.store import Store
 
 from bus.control import ControlError
+from log.store import Store
+from shards.consumed import ConsumedQueues
 from shards.control import Control
 from shards.engine import Engine
 from shards.queues import ShardQueues
@@ -74,7 +75,10 @@ class Host:
         self.broken: list[Any] = []
         self.unused: list[int] = []
         self.deleted: asyncio.Future[bool] | None = None
-        self.requests = Requests(self.engine, self.replica, self.delete_unused, self.links.schedule)
+        self.consumed = ConsumedQueues(root / "consumed")
+        self.requests = Requests(
+            self.engine, self.replica, self.delete_unused, self.links.schedule, self.consumed
+        )
         self.shard = Shard(
             self.engine, self.store, self.requests, clock_ms=lambda: 5, report_broken=self.broken.append
         )
@@ -247,6 +251,37 @@ async def test_a_dead_gateway_leaves_unused_queues_to_be_deleted(host: Host) -> 
     assert host.ask(verb="count", queue_id=1, gateway=1) == {"message_count": 2, "consumer_count": 0}
 
 
+async def test_a_queue_deserted_during_a_restart_is_deleted(host: Host, tmp_path: Path) -> None:
+    host.declare(Queue(3, "never consumed", VHOST, auto_delete=True))
+    host.declare(Queue(4, "kept", VHOST, auto_delete=True))
+    host.consume(2, 5)
+    host.consume(4, 6)
+    host.consumed.close()
+    host.store.close()
+    after = Host(tmp_path)
+    after.declare(Queue(3, "never consumed", VHOST, auto_delete=True))
+    after.declare(Queue(4, "kept", VHOST, auto_delete=True))
+    after.consume(4, 6)
+    after.requests.delete_deserted()
+    await quiet()
+    assert after.unused == [2]
+    after.delete(2)
+    assert list(after.consumed) == [4]
+
+
+def test_the_file_of_consumed_queues_stays_short(tmp_path: Path) -> None:
+    path = tmp_path / "consumed"
+    consumed = ConsumedQueues(path)
+    for queue_id in range(1, 5000):
+        consumed.add(queue_id)
+        consumed.add(queue_id)
+        consumed.discard(queue_id)
+    consumed.add(7)
+    consumed.close()
+    assert path.stat().st_size < 8 * 1024
+    assert 7 in set(ConsumedQueues(path))
+
+
 def test_watermarks(host: Host) -> None:
     assert host.feed(wire.publish(1)) == [wire.Watermark(1, 1)]
     assert host.feed(wire.publish(1, persistent=True)) == [wire.Watermark(2, 1)]
@@ -355,7 +390,9 @@ def test_recovered_messages_find_their_queue_and_others_go(tmp_path: Path) -> No
     recovered = store.recover()
     engine = Engine(store, 1)
     replica = Replica()
-    requests = Requests(engine, replica, lambda _: pytest.fail(), lambda: None)  # type: ignore[arg-type]
+    requests = Requests(
+        engine, replica, lambda _: pytest.fail(), lambda: None, ConsumedQueues(tmp_path / "consumed")
+    )  # type: ignore[arg-type]
     queues = ShardQueues(0, engine, store, requests, recovered)
     queues.on_change({"ops": [changes.queue_add(Queue(1, "q", VHOST, durable=True))], "version": 1, "snapshot": True})
     assert queues.forget_orphans() == 1
