@@ -20,6 +20,7 @@ from log.store import Store
 from shards.consumed import ConsumedQueues
 from shards.control import Control
 from shards.engine import Engine
+from shards.heap import Heap
 from shards.queues import Entries, ShardQueues
 from shards.requests import Requests
 from shards.shard import Shard
@@ -156,9 +157,12 @@ async def run(context: ProcessContext) -> None:
 
 
 async def _keep_house(shard: Shard, context: ProcessContext) -> None:
+    heap = Heap()
     while True:
         try:
             more = shard.tick(context.loop.time())
+            if not more:
+                heap.give_back()
         except Exception as error:
             context.fail(error)
             return
