@@ -2,7 +2,8 @@
 
 The runtime directory holds Unix sockets, so its path must be short; it is made with mode 0700 and refused where it
 belongs to somebody else. Shared memory goes to /dev/shm where that is large enough, else to the runtime directory.
-Both are emptied at the start (the broker before may have been killed) and removed at the stop.
+Both are emptied at the start (the broker before may have been killed) and removed at the stop. What brokers on other
+data directories left in /dev/shm when they were killed is removed too: it is memory that nobody would give back.
 """
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import logging
 import os
 import shutil
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,8 @@ SOCKET_NAME_BYTES_MAX: Final = len("/link-255.4294967295")
 SHARED_MEMORY: Final = Path("/dev/shm")
 SHARED_MEMORY_SPARE_BYTES: Final = 16 * 1024 * 1024
 """What must stay free in /dev/shm beside the links."""
+ABANDONED_AFTER_S: Final = 60.0
+"""A directory in /dev/shm that nobody holds goes then: a broker that is just starting may not hold its own yet."""
 
 
 class RuntimeDirectory:
@@ -35,6 +39,8 @@ class RuntimeDirectory:
         self.path = _choose(short_id, environment)
         self._lock_descriptor = _claim(self.path)
         _sweep(self.path)
+        self._held: list[int] = []
+        _sweep_abandoned(SHARED_MEMORY)
         self.shared_path = self._shared(short_id, shared_bytes)
 
     def _shared(self, short_id: str, shared_bytes: int) -> Path:
@@ -53,6 +59,8 @@ class RuntimeDirectory:
                 )
             else:
                 path.mkdir(mode=0o700)
+                if (held := _hold(path)) is not None:
+                    self._held.append(held)
                 return path
         except OSError as error:
             logger.warning("%s cannot be used (%s): links are made in %s instead", path, error.strerror, fallback)
@@ -64,7 +72,8 @@ class RuntimeDirectory:
         _sweep(self.path)
         with contextlib.suppress(OSError):
             self.path.rmdir()
-        os.close(self._lock_descriptor)
+        for descriptor in (*self._held, self._lock_descriptor):
+            os.close(descriptor)
 
 
 def _choose(short_id: str, environment: Mapping[str, str]) -> Path:
@@ -99,6 +108,33 @@ def _claim(path: Path) -> int:
         os.close(descriptor)
         raise StartError(f"runtime directory {path} is in use by another broker: stop it first") from None
     return descriptor
+
+
+def _hold(path: Path) -> int | None:
+    """The directory, locked for as long as this process lives; None where another process holds it or it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sweep_abandoned(parent: Path) -> None:
+    """Removes what killed brokers of this user left there."""
+    with contextlib.suppress(OSError):
+        for path in parent.glob("warren-*"):
+            status = path.lstat()
+            if status.st_uid != os.getuid() or time.time() - status.st_mtime < ABANDONED_AFTER_S:
+                continue
+            if (held := _hold(path)) is not None:
+                logger.info("removing %s, left by a broker that was killed", path)
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(held)
 
 
 def _sweep(path: Path) -> None:

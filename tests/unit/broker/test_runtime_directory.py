@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,20 @@ def test_links_go_to_shared_memory_only_where_they_fit(short: Path, tmp_path: Pa
     large = RuntimeDirectory(ID, {"XDG_RUNTIME_DIR": str(tmp_path)}, 1 << 60)
     assert large.shared_path == large.path / "shared"
     large.close()
+
+
+def test_what_a_broker_elsewhere_left_in_shared_memory_is_removed_when_nobody_holds_it(short: Path) -> None:
+    other = RuntimeDirectory(f"{ID}-other", {"XDG_RUNTIME_DIR": str(short)}, 0)
+    abandoned, fresh, held = short / "warren-abandoned", short / "warren-fresh", other.shared_path
+    for path in (abandoned, fresh):
+        path.mkdir()
+    (abandoned / "link").write_bytes(b"1")
+    long_ago = time.time() - 2 * runtime_directory.ABANDONED_AFTER_S
+    for path in (abandoned, held):
+        os.utime(path, (long_ago, long_ago))
+    runtime = RuntimeDirectory(ID, {"XDG_RUNTIME_DIR": str(short)}, 0)
+    assert not abandoned.exists()
+    assert fresh.exists()
+    assert held.exists()
+    runtime.close()
+    other.close()
