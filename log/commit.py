@@ -47,8 +47,11 @@ class CommitTicket:
 class CommitSource(Protocol):
     """What the cycle needs of the store."""
 
-    def sync_target(self) -> CommitTicket | None: ...
-    def committed(self, position: int) -> None: ...
+    def sync_target(self) -> CommitTicket | None:
+        """Takes what was appended; OSError where it cannot even be written."""
+
+    def committed(self, position: int) -> None:
+        """It is on the disk."""
 
 
 class CommitCycle:
@@ -66,14 +69,14 @@ class CommitCycle:
         self.under_way = self.source.sync_target()
         return self.under_way
 
-    def finished(self) -> tuple[int, CommitTicket | None]:
-        """The ticket under way is on the disk: (position that is durable now, the next ticket)."""
+    def finished(self) -> int:
+        """The ticket under way is on the disk: the position that is durable now. The next may be requested."""
         ticket = self.under_way
         if ticket is None:
             raise RuntimeError("no commit is under way")
         self.under_way = None
         self.source.committed(ticket.position)
-        return ticket.position, self.request()
+        return ticket.position
 
     def failed(self, error: OSError) -> None:
         """The disk failed: nothing is ever reported durable again."""
@@ -117,7 +120,11 @@ class GroupCommit:
 
     def request(self) -> None:
         """Commits what was appended, and starts chores that are due. Cheap: call it at the end of every turn."""
-        ticket = self.cycle.request()
+        try:
+            ticket = self.cycle.request()
+        except OSError as error:
+            self._fail(error)
+            return
         if ticket is not None:
             self._tickets.put(ticket)
         if self.store.has_chores:
@@ -159,9 +166,8 @@ class GroupCommit:
     def _finish(self) -> None:
         if self.cycle.failure is not None:
             return
-        position, ticket = self.cycle.finished()
-        if ticket is not None:
-            self._tickets.put(ticket)
+        position = self.cycle.finished()
+        self.request()
         self._on_durable(position)
 
     def _fail(self, error: OSError) -> None:

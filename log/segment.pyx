@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from libc.errno cimport errno
+from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
@@ -33,6 +33,7 @@ cdef extern from "sys/mman.h":
 
 cdef extern from "unistd.h":
     int close(int descriptor) nogil
+    ssize_t pwrite(int descriptor, const void *source, size_t n, long offset) nogil
 
 cdef extern from *:
     """
@@ -135,6 +136,7 @@ cdef class Segment:
 
     def __dealloc__(self):
         self.release()
+        free(self.staging)
         free(self.forward_slots)
         free(self.forward_targets)
 
@@ -215,6 +217,10 @@ cdef class Segment:
             raise
         self.data_used_bytes = HEADER_BYTES
         self.write_headers(now_ms)
+        if durable:
+            self.staging_bytes = min(<uint64_t> STAGING_BYTES_MAX, data_bytes // 4)
+            self.staging = <uint8_t *> malloc(self.staging_bytes)
+            self.flushed_bytes = HEADER_BYTES
         return self
 
     def write_headers(self, uint64_t now_ms):
@@ -258,7 +264,9 @@ cdef class Segment:
                 max(self.data_allocated_bytes, min(self.data_capacity_bytes, rounded(data_end, DATA_CHUNK_BYTES))),
                 max(self.slots_allocated, <uint32_t> min(<uint64_t> self.slots_capacity, rounded(slots_end, SLOTS_CHUNK))),
             )
-        if data_end > self.data_ready_bytes:
+        if data_end > self.data_ready_bytes and self.staging != NULL:
+            self.data_ready_bytes = self.data_allocated_bytes
+        elif data_end > self.data_ready_bytes:
             start = self.data_ready_bytes
             self.data_ready_bytes = min(self.data_allocated_bytes, rounded(data_end + populate_bytes, PAGE_BYTES))
             populate(self.data, start, self.data_ready_bytes)
@@ -268,6 +276,40 @@ cdef class Segment:
             populate(self.index, HEADER_BYTES + start * sizeof(IndexEntry),
                      HEADER_BYTES + self.slots_ready * sizeof(IndexEntry))
             populate(self.acks, HEADER_BYTES + start, HEADER_BYTES + self.slots_ready)
+        return 0
+
+    cdef int flush(self) except -1:
+        """What was collected goes to the file. OSError where it cannot be written: that is as bad as a failed sync."""
+        if self.staging != NULL and self.data_used_bytes > self.flushed_bytes:
+            self.write(self.staging, self.data_used_bytes - self.flushed_bytes, self.flushed_bytes)
+            self.flushed_bytes = self.data_used_bytes
+        return 0
+
+    cdef uint32_t write_content(self, uint64_t position, const StoredRecord *record, const uint8_t *content,
+                                uint64_t content_bytes) except? 0xFFFFFFFF:
+        """The content of a record, and its padding, to the file; returns the checksum of the whole record."""
+        cdef uint64_t head_bytes = sizeof(StoredRecord) + <uint64_t> record.queue_count * sizeof(RecordQueue)
+        cdef uint64_t padding = 0
+        cdef uint64_t place = (position // 8) | (<uint64_t> record.record_bytes << 32)
+        cdef uint64_t padding_bytes = record.record_bytes - head_bytes - content_bytes
+        cdef uint32_t checksum = crc32c(crc32c(self.salt, &place, 8), (<const uint8_t *> record) + 8, head_bytes - 8)
+        checksum = crc32c(crc32c(checksum, content, content_bytes), &padding, padding_bytes)
+        self.write(content, content_bytes, position + head_bytes)
+        self.write(<const uint8_t *> &padding, padding_bytes, position + head_bytes + content_bytes)
+        return checksum
+
+    cdef int write(self, const uint8_t *source, uint64_t n, uint64_t position) except -1:
+        """Bytes to the data file, whose blocks are allocated already."""
+        cdef ssize_t written
+        while n:
+            written = pwrite(self.data_descriptor, source, n, position)
+            if written < 0:
+                if errno == EINTR:
+                    continue
+                raise OSError(errno, os.strerror(errno))
+            source += written
+            position += written
+            n -= written
         return 0
 
     def grow(self, uint64_t data_allocated_bytes, uint32_t slots_allocated):
@@ -502,7 +544,10 @@ cdef class Segment:
 
     def complete(self):
         """No more records: from now on only acks change."""
+        self.flush()
         self.state = SEGMENT_COMPLETE
+        free(self.staging)
+        self.staging = NULL
 
     def write_seal(self, uint64_t now_ms):
         """Says in the index that it is whole; synced unless the segment is transient. The data must be synced before."""

@@ -22,8 +22,8 @@ from log.formats cimport (
     IndexEntry, RecordQueue, StoredRecord,
 )
 from log.segment cimport (
-    FORWARD_ACKNOWLEDGED, FORWARD_DAMAGED, SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_FORWARDING, SEGMENT_GONE, Segment,
-    fill_entry, plausible_record, record_checksum,
+    FORWARD_ACKNOWLEDGED, FORWARD_DAMAGED, SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_FORWARDING, SEGMENT_GONE,
+    Segment, fill_entry, plausible_record, record_checksum,
 )
 
 from log.chores import PrepareSegment, RemoveFiles, SealSegment
@@ -110,6 +110,7 @@ cdef class Store:
         cdef RecordQueue *queue
         cdef uint8_t *content
         cdef uint32_t i, slot
+        cdef bint large
         if queue_count == 0 or record_bytes > RECORD_BYTES_MAX:
             raise ValueError(f"a record of {record_bytes} bytes for {queue_count} queues")
         if segment is None or not segment.fits(record_bytes, queue_count):
@@ -122,7 +123,11 @@ cdef class Store:
 
         position = segment.data_used_bytes
         slot = segment.slots_used
-        record = <StoredRecord *> (segment.data + position)
+        if segment.staging != NULL and position + record_bytes > segment.flushed_bytes + segment.staging_bytes:
+            segment.flush()
+        # A record larger than the staging room has its head in the mapping and its content written directly.
+        large = segment.staging != NULL and record_bytes > segment.staging_bytes
+        record = <StoredRecord *> ((segment.data if large else segment.base(position)) + position)
         record.record_bytes = <uint32_t> record_bytes
         record.kind = RECORD_MESSAGE
         record.flags = flags
@@ -151,10 +156,16 @@ cdef class Store:
             entries[i].delivery_count = 0
             entries[i].priority = message.priority
         content = <uint8_t *> (queue + queue_count)
-        # The last eight bytes first: they hold the padding.
-        (<uint64_t *> (segment.data + position + record_bytes - 8))[0] = 0
-        memcpy(content, message.content, message.content_bytes)
-        record.crc32c = record_checksum(segment.salt, position, record)
+        if large:
+            record.crc32c = segment.write_content(position, record, message.content, message.content_bytes)
+        else:
+            if message.content_bytes & 7:
+                # The last eight bytes first: they hold the padding.
+                (<uint64_t *> ((<uint8_t *> record) + record_bytes - 8))[0] = 0
+            memcpy(content, message.content, message.content_bytes)
+            record.crc32c = record_checksum(segment.salt, position, record)
+        if large:
+            segment.flushed_bytes = position + record_bytes
 
         segment.data_used_bytes = position + record_bytes
         segment.slots_used = slot + queue_count
@@ -182,6 +193,7 @@ cdef class Store:
         cdef uint64_t target
         cdef int64_t row
         cdef uint32_t slot = entry.slot
+        cdef const uint8_t *data
         cdef const StoredRecord *record
         if segment is None:
             return 0
@@ -194,9 +206,10 @@ cdef class Store:
             slot = <uint32_t> target
             if segment.state != SEGMENT_FORWARDING:
                 position = <uint64_t> segment.entry(slot).position8 * 8
-        record = <const StoredRecord *> (segment.data + position)
+        data = segment.base(position)
+        record = <const StoredRecord *> (data + position)
         if (
-            plausible_record(segment.data, position, segment.data_used_bytes) == 0
+            plausible_record(data, position, segment.data_used_bytes) == 0
             or slot - record.first_slot >= record.queue_count
             or segment.verify and record_checksum(segment.salt, position, record) != record.crc32c
         ):
@@ -420,6 +433,7 @@ cdef class Store:
         segments, self.dirty = self.dirty, []
         self.synchronising = [segment for segment in segments if (<Segment> segment).state != SEGMENT_GONE]
         for segment in segments:
+            (<Segment> segment).flush()
             (<Segment> segment).dirty = False
         for segment in self.synchronising:
             (<Segment> segment).synchronising = True

@@ -1,7 +1,7 @@
 """What a shard does with its store, by a seed, with the rules that must hold after every end of the process.
 
-Three ends: closed (everything is there, exactly), killed (the same: what was written to the
-files stays) and a power failure (see ForgetfulDisk): then
+Three ends: closed (everything is there, exactly), killed (the same, but for durable messages
+since the last commit began) and a power failure (see ForgetfulDisk): then
 
 - every record that was reported durable and not acknowledged is there, once, in order, with its contents;
 - an acknowledged one may come back;
@@ -91,6 +91,7 @@ class Shard:
         self.ran: list[Chore] = []
         self.ticket: CommitTicket | None = None
         self.synchronised = False
+        self.taken_position = 0
         self.unreported: list[Message] = []
         found = self.store.recover()
         self.next_number = {queue_id: self.store.highest_number(queue_id) + 1 for queue_id in QUEUES}
@@ -154,6 +155,7 @@ class Shard:
         """One of the three steps of a group commit; others happen between them."""
         if self.ticket is None:
             self.ticket = self.store.sync_target()
+            self.taken_position = self.store.appended_position
             self.synchronised = False
         elif not self.synchronised:
             self.ticket.synchronise()
@@ -204,21 +206,24 @@ class Shard:
         for chore in self.ran:
             chore.finish()
         self.store.close()
-        self.exactly(self.start(self.same_disk()))
+        self.unreported.clear()
+        self.exactly(self.start(self.same_disk()), set())
 
     def kill(self) -> None:
         self.log.append("kill")
-        self.exactly(self.start(self.same_disk()))
+        uncommitted = {name for m in self.unreported if m.position > self.taken_position for name in m.names}
+        self.exactly(self.start(self.same_disk()), uncommitted)
 
     def same_disk(self) -> ForgetfulDisk:
         self.disk.fail_after = None
         return self.disk
 
-    def exactly(self, found: dict[int, Any]) -> None:
-        """Nothing is lost, nothing comes back."""
-        expected = dict(self.live)
+    def exactly(self, found: dict[int, Any], uncommitted: set[Name]) -> None:
+        """Nothing is lost but what no commit had begun for, nothing comes back."""
+        expected, self.live = self.live, {}
         recovered = self.named(found)
-        assert recovered.keys() == expected.keys()
+        assert recovered.keys() <= expected.keys()
+        assert expected.keys() - recovered.keys() <= uncommitted
         for name, entry in recovered.items():
             assert entry["delivery_count"] == expected[name].delivery_count
             self.live[name] = Live(entry, expected[name].message, expected[name].delivery_count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -47,10 +48,11 @@ def test_what_is_appended_during_a_commit_waits_for_the_next() -> None:
     assert cycle.request() is None
     source.appended = 30
     assert cycle.request() is None
-    position, second = cycle.finished()
-    assert position == 10
+    assert cycle.finished() == 10
+    second = cycle.request()
     assert second is not None and second.position == 30
-    assert cycle.finished() == (30, None)
+    assert cycle.finished() == 30
+    assert cycle.request() is None
     assert source.durable == [10, 30]
 
 
@@ -63,6 +65,27 @@ def test_after_a_failure_nothing_is_reported_durable() -> None:
     source.appended = 20
     assert cycle.request() is None
     assert source.durable == []
+
+
+def test_a_file_that_cannot_be_written_is_a_failure_too() -> None:
+    class Unwritable(Source):
+        has_chores = False
+
+        def sync_target(self) -> CommitTicket | None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        def take_chores(self) -> list[Any]:
+            return []
+
+    async def run() -> list[OSError]:
+        failures: list[OSError] = []
+        commit = GroupCommit(
+            Unwritable(), asyncio.get_running_loop(), on_durable=pytest.fail, on_failure=failures.append)
+        commit.request()
+        commit.request()
+        return failures
+
+    assert len(asyncio.run(run())) == 1
 
 
 def test_finishing_without_a_ticket_is_a_mistake_of_ours() -> None:

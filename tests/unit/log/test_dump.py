@@ -8,13 +8,14 @@ import pytest
 from log import access, dump
 from log.access import StoredMessage
 
-from .conftest import OpenStore
+from .conftest import OpenStore, commit
 
 
 def test_a_dump_shows_messages_states_and_damage(open_store: OpenStore, message: Callable[..., StoredMessage],
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     store = open_store()
     entries = [access.append(store, True, message(b"body %d" % n, ttl_ms=5), [7, 8], [n, n + 10]) for n in (1, 2, 3)]
+    commit(store)
     access.acked(store, entries[0][0])
     access.delivered(store, entries[0][1], 2)
     path = open_store.files()[0]

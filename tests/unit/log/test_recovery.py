@@ -26,7 +26,9 @@ def bodies(store: Store, entries: np.ndarray) -> list[bytes | None]:
 
 
 def fill(store: Store, message: Make, count: int = 5, durable: bool = True) -> list[np.void]:
-    return [access.append(store, durable, message(b"%d" % n * 100), [1], [n])[0] for n in range(1, count + 1)]
+    entries = [access.append(store, durable, message(b"%d" % n * 100), [1], [n])[0] for n in range(1, count + 1)]
+    commit(store)
+    return entries
 
 
 def expected(*numbers: int) -> list[bytes]:
@@ -46,6 +48,8 @@ def test_messages_come_back_in_order(open_store: OpenStore, message: Make, close
         access.append(store, durable, sent._replace(body=b"%d" % n), [3, 70_000 * n], [n * 10, 1])
     if closed:
         store.close()
+    else:
+        commit(store)
     again = open_store()
     queues = again.recover()
     assert sorted(queues) == [3, 70_000, 140_000, 210_000, 280_000, 350_000]
@@ -90,6 +94,7 @@ def test_new_messages_go_behind_recovered_ones(open_store: OpenStore, message: M
     store.recover()
     assert store.highest_number(1) == 5
     access.append(store, True, message(b"6" * 100), [1], [6])
+    commit(store)
     again = open_store()
     assert bodies(again, again.recover()[1]) == expected(*range(1, 7))
 
@@ -97,6 +102,7 @@ def test_new_messages_go_behind_recovered_ones(open_store: OpenStore, message: M
 def test_the_highest_number_counts_acknowledged_entries(open_store: OpenStore, message: Make) -> None:
     store = open_store()
     entries = [access.append(store, True, message(), [1, 9, 1 << 31], [n, n + 5, n + 7])[0] for n in (1, 2, 3)]
+    commit(store)
     for entry in entries:
         access.acked(store, entry)
     again = open_store()
@@ -280,6 +286,7 @@ def test_records_of_another_segment_do_not_pass_for_its_own(open_store: OpenStor
     shutil.rmtree(open_store.root)
     store = open_store()
     access.append(store, True, message(stolen), [1], [1])
+    commit(store)
     path = open_store.files()[0]
     # The outer record is damaged: its body must not be read as records.
     flip(path, formats.HEADER_BYTES + 4)
@@ -312,6 +319,26 @@ def test_transient_messages_are_discarded_when_the_broker_starts(open_store: Ope
     discard(str(open_store.root / "missing"))
     assert [p.name for p in open_store.transient.iterdir()] == ["other"]
     assert open_store().recover() == {}
+
+
+def test_small_and_large_messages_in_turn(open_store: OpenStore, message: Make) -> None:
+    sizes = [0, 1, 15_000, 3, 16_384, 40_000, 5, 16_000, 700_000, 2, 17, 100]
+    store = open_store()
+    for n, size in enumerate(sizes, 1):
+        entry = access.append(store, True, message(bytes([n]) * size), [1], [n])[0]
+        assert access.read(store, entry) == message(bytes([n]) * size)
+    commit(store)
+    again = open_store()
+    assert bodies(again, again.recover()[1]) == [bytes([n]) * size for n, size in enumerate(sizes, 1)]
+
+
+def test_a_message_without_any_content(open_store: OpenStore) -> None:
+    store = open_store()
+    empty = StoredMessage(b"", b"", b"", b"")
+    access.append(store, True, empty, [7, 8], [1, 12345])
+    commit(store)
+    again = open_store()
+    assert again.recover()[8]["number"].tolist() == [12345]
 
 
 def test_a_recycled_segment_holds_only_its_second_life(open_store: OpenStore) -> None:

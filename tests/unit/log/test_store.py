@@ -18,7 +18,7 @@ Make = Callable[..., StoredMessage]
 
 
 @pytest.mark.parametrize("durable", [True, False])
-@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 4095, 4096, 60_000])
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 4095, 4096, 60_000, 300_000, 1_000_003])
 def test_what_was_appended_is_read(open_store: OpenStore, message: Make, durable: bool, length: int) -> None:
     store = open_store()
     sent = message(bytes(range(256)) * (length // 256) + bytes(length % 256), priority=9, persistent=durable,
