@@ -71,7 +71,7 @@ class Connection(ConnectionCore):
         self._notices: list[tuple[Channel, tuple[Any, ...]]] = []   # behind the answer of the method under way
         self._drive_ended: asyncio.Future[None] | None = None
         self.ending = Ending(self)
-        self.liveness = Liveness(self, now_s + gateway.settings.handshake_timeout_s)
+        self.liveness = Liveness(self, now_s, gateway.settings.handshake_timeout_s)
 
     def __str__(self) -> str:
         return f"{self.id} ({self.log_name})"

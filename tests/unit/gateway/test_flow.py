@@ -1,4 +1,7 @@
 """Alarms, full links and heartbeats: who is stopped, who is told, who goes on."""
+import gc
+import weakref
+
 from amqp091.constants import FRAME_HEARTBEAT
 from amqp091.method_table import ChannelOpen, ConnectionBlocked, ConnectionUnblocked, QueueDeclare
 from gateway.flow import Flow
@@ -132,8 +135,21 @@ async def test_heartbeats_on_a_connection(bench: Bench) -> None:
     bench.pass_time(10.5)
     assert not client.wire.aborted
     bench.pass_time(15.9)
-    bench.pass_time(20.9)
+    bench.pass_time(21.2)
     assert client.wire.aborted
+
+
+@scenario
+async def test_a_connection_that_is_over_is_soon_forgotten_by_the_wheel(bench: Bench) -> None:
+    client = await bench.opened()
+    client.connection.liveness.start_heartbeat(65535)
+    client.connection.on_wire_lost()
+    await turn()
+    gone = weakref.ref(client.connection)
+    client.wire.connection = client.connection = None   # type: ignore[assignment]
+    bench.pass_time(16)
+    gc.collect()
+    assert gone() is None
 
 
 def test_the_wheel_is_late_by_a_tick_at_most_and_never_early() -> None:
