@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from log.store import Store
 
+from log.store import Store
 from shards.engine import Engine, ExclusiveConflict
 from tests.simulation.shards.model import Channel, Connection, Consumer, Model, Queue
 from tests.unit.shards import wire
@@ -295,7 +295,8 @@ class World:
         self.store.compact(1 << 20)
 
     def crash(self) -> None:
-        """The process dies, the files stay as they are: everything is ready again, marked with its deliveries."""
+        """The process dies behind a commit: everything is ready again, marked with its deliveries."""
+        self.store.sync_target()
         for gateway in range(GATEWAYS):
             self.model.gateway_down(gateway)
         self.open()
