@@ -126,11 +126,12 @@ class Channel(ChannelCore):
             if not consumer.attached:
                 continue                # its request waits, and is sent behind this
             consumer.attached = False
-            self.connection.gateway.spawn(self._attach_again(consumer))
+            answer = self.ask(shard, consumer.request(self.handle, self.connection.handle))
+            self.connection.gateway.spawn(self._attached_again(consumer, answer))
 
-    async def _attach_again(self, consumer: Consumer) -> None:
+    async def _attached_again(self, consumer: Consumer, answer: "asyncio.Future[dict[str, Any]]") -> None:
         try:
-            await self.ask(consumer.queue.shard, consumer.request(self.handle, self.connection.handle))
+            await answer
         except ChannelError:
             if not self.closed:
                 self.cancelled(consumer.tag)
