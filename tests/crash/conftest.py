@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.load import Worker
 from tests.harness.warren import Warren
 
 
@@ -29,3 +30,13 @@ def make_warren(tmp_path: Path) -> Iterator[Callable[..., Warren]]:
 def warren(make_warren: Callable[..., Warren]) -> Warren:
     """A broker with two gateways and two shards."""
     return make_warren()
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    """A test that failed must not leave its load to the next one."""
+    yield
+    for worker in list(Worker.running):
+        worker.stopping.set()
+        worker.client.drop()
+    Worker.running.clear()

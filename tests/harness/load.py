@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tests.harness import wire
 from tests.harness.channel import PERSISTENT
@@ -32,8 +33,11 @@ class Told:
 class Worker(threading.Thread):
     """A thread with one connection; the end of the connection ends it and is kept in `error`."""
 
+    running: ClassVar[list[Worker]] = []
+
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(daemon=True)
+        Worker.running.append(self)
         self.client: Client = connect(endpoint)
         self.channel = self.client.channel()
         self.error: Exception | None = None
@@ -51,9 +55,12 @@ class Worker(threading.Thread):
     def finish(self) -> None:
         """Stop, wait, and end the connection."""
         self.stopping.set()
-        self.join(JOIN_TIMEOUT_S)
-        assert not self.is_alive(), f"{self} does not stop"
+        if self.ident is not None:
+            self.join(JOIN_TIMEOUT_S)
         self.client.drop()
+        if self in Worker.running:
+            Worker.running.remove(self)
+        assert not self.is_alive(), f"{self} does not stop"
 
 
 class Publisher(Worker):
@@ -146,7 +153,7 @@ class Consumer(Worker):
                 self._unacked = []
 
 
-def drain(endpoint: Endpoint, queue: str, quiet_s: float = 0.5) -> list[Message]:
+def drain(endpoint: Endpoint, queue: str, quiet_s: float = 0.1) -> list[Message]:
     """Everything in a queue, in order, each message acknowledged."""
     with connect(endpoint) as client:
         channel = client.channel()

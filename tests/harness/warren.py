@@ -69,9 +69,9 @@ class Warren:
 
     running: ClassVar[list[Warren]] = []
 
-    def __init__(self, directory: Path, *, gateways: int = 2, shards: int = 2, wrapper: list[str] | None = None,
+    def __init__(self, directory: Path, *, gateways: int | None = 2, shards: int | None = 2, wrapper: list[str] | None = None,
                  environment: dict[str, str] | None = None, **settings: object) -> None:
-        """`settings` are flags or settings of the environment: link="zeromq", disk_free_limit_bytes=1."""
+        """None: as many as the broker chooses. `settings` are given by the environment: disk_free_limit_bytes=1."""
         self.directory = directory
         self.data = directory / "data"
         self.host = "127.0.0.1"
@@ -101,7 +101,9 @@ class Warren:
         self._starts += 1
         self.directory.mkdir(parents=True, exist_ok=True)
         command = [*self._wrapper, *program(), "serve", "--data", str(self.data), "--host", self.host, "--port",
-                   str(self.port), "--gateways", str(self.gateways), "--shards", str(self.shards)]
+                   str(self.port)]
+        for flag, count in (("--gateways", self.gateways), ("--shards", self.shards)):
+            command += [flag, str(count)] if count is not None else []
         with open(self._output_path, "wb") as output, open(self.log_path, "ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment(PYTHONPATH=str(ROOT), **self._settings),
                                              stdin=subprocess.DEVNULL, stdout=output, stderr=log, start_new_session=True)
@@ -256,6 +258,8 @@ class Warren:
         return int(description.get("pid", process.pid))
 
     def _pids_known(self) -> list[int]:
+        if self._process is None or not alive(self.supervisor_pid):
+            return []
         try:
             return [one["pid"] for one in self.status()["processes"] if one["pid"] is not None]
         except (RuntimeError, ValueError, OSError):

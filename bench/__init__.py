@@ -1,0 +1,1 @@
+"""Measurements of Warren beside RabbitMQ, on one machine in one run. See README.md."""
