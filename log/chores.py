@@ -38,6 +38,8 @@ class SealSegment:
 
     def finish(self) -> None:
         self.segment.sealing = False
+        self.segment.sealed = True
+        self.segment.close_files()
 
 
 class RemoveFiles:

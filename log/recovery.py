@@ -173,6 +173,8 @@ def open_segment(store: Store, files: SegmentFiles, durable: bool, in_memory: bo
     if seal is not None:
         data_bytes, entry_count = seal
         segment.attach(data_bytes, entry_count, DELIVERED_ONCE, store.now_ms())
+        segment.sealed = True
+        segment.close_files()
         if data_bytes > size:
             logger.error("%s has lost its last %d bytes", path, data_bytes - size)
         return segment

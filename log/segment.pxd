@@ -52,6 +52,7 @@ cdef class Segment:
     cdef readonly uint32_t live                     # entries that are not acknowledged
     cdef public uint64_t memory_bytes               # what the store counts for it on the memory file system
     cdef public bint synchronising                  # in a commit ticket under way
+    cdef public bint sealed                         # complete on the disk; its descriptors are not needed
     cdef public bint sealing                        # a chore has it: the mappings must stay
     # Where compaction has copied entries to: sorted slots, and for each place << 32 | slot, or a FORWARD_ constant.
     cdef uint32_t *forward_slots
@@ -89,6 +90,7 @@ cdef class Segment:
     cdef int write(self, const uint8_t *source, uint64_t n, uint64_t position) except -1
     cdef void release(self) noexcept nogil
     cdef void release_mappings(self) noexcept nogil
+    cdef void release_descriptors(self) noexcept nogil
 
 
 cdef uint32_t record_checksum(uint32_t salt, uint64_t position, const StoredRecord *record) noexcept nogil

@@ -143,6 +143,9 @@ cdef class Segment:
     cdef void release(self) noexcept nogil:
         """Gives mappings and descriptors back; no thread may be using them."""
         self.release_mappings()
+        self.release_descriptors()
+
+    cdef void release_descriptors(self) noexcept nogil:
         if self.data_descriptor >= 0:
             close(self.data_descriptor)
         if self.index_descriptor >= 0:
@@ -159,6 +162,11 @@ cdef class Segment:
         if self.acks != NULL:
             munmap(self.acks, self.acks_mapped_bytes)
         self.data = self.index = self.acks = NULL
+
+    def close_files(self) -> None:
+        """A sealed segment lives by its mappings: many of them cost no descriptors."""
+        if self.sealed and not self.synchronising and not self.sealing:
+            self.release_descriptors()
 
     def free_files(self, bint synchronising) -> None:
         """For the housekeeping thread, of a segment that is gone: freeing so many pages takes its time.

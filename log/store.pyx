@@ -443,6 +443,7 @@ cdef class Store:
         """The last ticket is done: all up to this position is on the disk."""
         for done in self.synchronising:
             (<Segment> done).synchronising = False
+            (<Segment> done).close_files()
         self.synchronising = []
         self.reclaim(position)
 

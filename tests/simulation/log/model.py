@@ -100,7 +100,7 @@ class Shard:
     def run(self, steps: int) -> None:
         actions = [
             (self.append, 40), (self.acknowledge, 35), (self.deliver, 8), (self.commit, 20), (self.chore, 10),
-            (self.compact, 4), (self.see, 3), (self.burst, 1), (self.drain, 1),
+            (self.compact, 4), (self.see, 3), (self.burst, 1), (self.drain, 1), (self.tidy_up, 2),
         ]
         names, weights = zip(*actions, strict=True)
         for _ in range(steps):
@@ -180,6 +180,13 @@ class Shard:
 
     def compact(self) -> None:
         self.store.compact(self.rng.choice((1, 1000, 1 << 20)))
+
+    def tidy_up(self) -> None:
+        """All there is to do on the side, while no commit is made."""
+        while self.store.compact(1 << 20):
+            pass
+        while self.chores or self.ran or self.store.has_chores:
+            self.chore()
 
     def see(self) -> None:
         self.disk.see_all()

@@ -1,6 +1,7 @@
 """What an earlier process left is found again; damage costs what it hit."""
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -330,6 +331,25 @@ def test_small_and_large_messages_in_turn(open_store: OpenStore, message: Make) 
     commit(store)
     again = open_store()
     assert bodies(again, again.recover()[1]) == [bytes([n]) * size for n, size in enumerate(sizes, 1)]
+
+
+def test_sealed_segments_hold_no_descriptors(open_store: OpenStore) -> None:
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    store = open_store()
+    access.append_many(store, True, b"x" * 1000, 1, 1, 1000)
+    commit(store)
+    run_chores(store)
+    assert store.statistics()["segments"] > 15
+    assert count() - before <= 6
+    store.close()
+    again = open_store()
+    before = count()
+    entries = again.recover()[1]
+    assert count() == before
+    assert access.read_many(again, entries) == 1_000_000
 
 
 def test_a_message_without_any_content(open_store: OpenStore) -> None:
