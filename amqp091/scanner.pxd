@@ -124,6 +124,9 @@ cdef int parse_properties(const uint8_t *properties, size_t n, ContentHeader *he
 # A field table with its length word: 0 where it is well-formed to the last byte.
 cdef int check_table(const uint8_t *table, size_t n) noexcept nogil
 
+# The letter of the first field of that name in a table that check_table found well-formed; 0 where there is none.
+cdef uint8_t field_letter(const uint8_t *table, size_t n, const char *name, size_t name_bytes) noexcept nogil
+
 # The expiration property in milliseconds, by RabbitMQ's rule: a decimal integer, 0 to EXPIRATION_MS_MAX.
 cdef int parse_expiration(const uint8_t *text, size_t n, uint64_t *ttl_ms) noexcept nogil
 

@@ -7,6 +7,7 @@ what an error means: the caller turns SCAN_* into a reply code (`scan_error`).
 The Python functions at the end show the same readers to Python, for tests and rare paths.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from amqp091 import errors
 
@@ -261,6 +262,30 @@ cdef int check_table(const uint8_t *table, size_t n) noexcept nogil:
     return check_fields(table + 4, n - 4, True, 1)
 
 
+cdef uint8_t field_letter(const uint8_t *table, size_t n, const char *name, size_t name_bytes) noexcept nogil:
+    cdef size_t at = 4
+    cdef size_t field_bytes
+    cdef uint8_t letter
+    cdef Py_ssize_t fixed
+    while at < n:
+        field_bytes = table[at]
+        if n - at < field_bytes + 2:
+            return 0
+        letter = table[at + 1 + field_bytes]
+        if field_bytes == name_bytes and memcmp(table + at + 1, name, name_bytes) == 0:
+            return letter
+        at += field_bytes + 2
+        fixed = value_bytes(letter)
+        if fixed < 0:
+            if fixed == VALUE_UNKNOWN or n - at < 4:
+                return 0
+            fixed = <Py_ssize_t> load32(table + at) + 4
+        if n - at < <size_t> fixed:
+            return 0
+        at += <size_t> fixed
+    return 0
+
+
 cdef int parse_expiration(const uint8_t *text, size_t n, uint64_t *ttl_ms) noexcept nogil:
     cdef size_t at = 0
     cdef uint64_t value = 0
@@ -366,6 +391,14 @@ def read_content_header(const uint8_t[::1] payload not None):
 def is_table(const uint8_t[::1] table not None):
     """Whether a field table with its length word is well-formed to the last byte."""
     return check_table(&table[0] if table.shape[0] else NULL, table.shape[0]) == 0
+
+
+def read_field_letter(const uint8_t[::1] table not None, bytes name not None):
+    """The letter of a table's first field of that name, or None. The table is well-formed (`is_table`)."""
+    cdef uint8_t letter = 0
+    if table.shape[0]:
+        letter = field_letter(&table[0], table.shape[0], name, len(name))
+    return chr(letter) if letter else None
 
 
 def read_expiration(bytes text not None):

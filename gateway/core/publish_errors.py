@@ -7,6 +7,7 @@ from typing import Final
 
 from amqp091.constants import BASIC_PUBLISH
 from amqp091.errors import NotImplemented_, PreconditionFailed
+from amqp091.tables import decode_table, type_name
 
 INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 
@@ -41,6 +42,15 @@ def invalid_expiration(expiration: bytes) -> PreconditionFailed:
     else:
         reason = f"{{value_too_big,{int(text)}}}"
     return PreconditionFailed(f"invalid expiration '{text}': {reason}", method=BASIC_PUBLISH)
+
+
+def copies_no_array(name: bytes, headers: bytes) -> PreconditionFailed:
+    """`headers`: the table with its length word, found well-formed."""
+    key = name.decode()
+    kind = type_name(decode_table(headers)[key])
+    return PreconditionFailed(
+        f'invalid message: {{unacceptable_type_in_header,"{key}",{kind}}}', method=BASIC_PUBLISH
+    )
 
 
 def wrong_user_id(user_id: bytes, authenticated: bytes) -> PreconditionFailed:

@@ -3,14 +3,14 @@
 
 Size was checked when the content header came, so that an oversized body is not collected. What the
 core cannot know (write permission, existence, internal) is asked once per route through the
-hook; expiration and user-id are checked per message. Nothing is kept of a publish but its
+hook; expiration, copies and user-id are checked per message. Nothing is kept of a publish but its
 number in the confirm window.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, strlen
 
 from amqp091.renderer cimport NACK_FRAME_BYTES, return_bytes, write_nack, write_return
-from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, parse_expiration
+from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, field_letter, parse_expiration
 from bus.batch cimport Batch
 from bus.records cimport NO_TTL
 from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run, refuse
@@ -44,6 +44,8 @@ cdef int publish(
     if header.expiration != NULL:
         if parse_expiration(header.expiration, header.expiration_bytes, &message.ttl_ms) < 0:
             raise publish_errors.invalid_expiration(header.expiration[:header.expiration_bytes])
+    if header.headers != NULL:
+        check_copies(header)
     if header.user_id != NULL and not connection.impersonator:
         check_user_id(connection, header)
     message.publish = method
@@ -63,6 +65,17 @@ cdef int publish(
     if channel.is_confirming:
         open_publish(&channel.window, 0)
         list_confirm(channel)
+    return 0
+
+
+cdef int check_copies(const ContentHeader *header) except -1:
+    """The headers CC and BCC name further routing keys: arrays, or the publish is refused."""
+    cdef uint8_t letter
+    cdef const char *name
+    for name in [<const char *> b"CC", <const char *> b"BCC"]:
+        letter = field_letter(header.headers, header.headers_bytes, name, strlen(name))
+        if letter != 0 and letter != c'A':
+            raise publish_errors.copies_no_array(name, header.headers[:header.headers_bytes])
     return 0
 
 

@@ -6,6 +6,7 @@ import pytest
 from amqp091 import methods, properties, scanner
 from amqp091.errors import FrameError, SyntaxError_
 from amqp091.properties import Properties
+from amqp091.tables import encode_table
 
 
 def frame(kind: int, channel: int, payload: bytes, end: int = 0xCE) -> bytes:
@@ -172,3 +173,15 @@ def test_expirations_are_read(text: bytes, ttl_ms: int) -> None:
 )
 def test_other_expirations_are_refused(text: bytes) -> None:
     assert scanner.read_expiration(text) < 0
+
+
+def test_the_letter_of_a_field_is_found_behind_fields_of_every_kind() -> None:
+    table = encode_table({
+        "text": "CC", "number": 1, "void": None,
+        "flag": True, "inside": {"CC": 1}, "many": ["CC", 2], "CC": ["k"], "C": 1.5,
+    })
+    assert scanner.is_table(table)
+    assert scanner.read_field_letter(table, b"CC") == "A"
+    assert scanner.read_field_letter(table, b"C") == "d"
+    assert scanner.read_field_letter(table, b"BCC") is None
+    assert scanner.read_field_letter(encode_table({}), b"CC") is None

@@ -2,6 +2,7 @@
 import pytest
 
 from amqp091.errors import AccessRefused
+from amqp091.tables import encode_table
 from gateway.core import Route
 from tests.unit.gateway_core import frames, records
 from tests.unit.gateway_core.driver import Channel, Connection, Gateway
@@ -182,6 +183,23 @@ def test_user_id_must_be_the_users_own_unless_it_impersonates() -> None:
     connection.impersonator = True
     connection.receive(frames.publish(2, b"allowed", frames.properties(user_id=b"other")))
     assert [record.body for record in gateway.send()] == [b"mine", b"allowed"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        ({"CC": "k"}, 'invalid message: {unacceptable_type_in_header,"CC",longstr}'),
+        ({"a": {"CC": 1}, "BCC": 5}, 'invalid message: {unacceptable_type_in_header,"BCC",signedint}'),
+        ({"BCC": 5, "CC": "k"}, 'invalid message: {unacceptable_type_in_header,"CC",longstr}'),
+    ],
+)
+def test_copies_must_be_arrays(headers: dict[str, object], text: str) -> None:
+    gateway = Gateway()
+    connection = Connection(gateway)
+    connection.receive(frames.publish(1, b"x", frames.properties(headers=encode_table({"CC": ["k"], "BCC": []}))))
+    connection.receive(frames.publish(1, b"y", frames.properties(headers=encode_table(headers))))
+    assert connection.failed() == [(1, 406, text)]
+    assert [record.body for record in gateway.send()] == [b"x"]
 
 
 def test_the_first_fault_in_rabbitmqs_order_is_told() -> None:
