@@ -60,7 +60,7 @@ class CommitCycle:
     def __init__(self, source: CommitSource) -> None:
         self.source = source
         self.under_way: CommitTicket | None = None
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
 
     def request(self) -> CommitTicket | None:
         """Something was appended: the ticket to synchronise now, None where one is under way or nothing is new."""
@@ -78,7 +78,7 @@ class CommitCycle:
         self.source.committed(ticket.position)
         return ticket.position
 
-    def failed(self, error: OSError) -> None:
+    def failed(self, error: Exception) -> None:
         """The disk failed: nothing is ever reported durable again."""
         self.failure = error
         self.under_way = None
@@ -96,11 +96,11 @@ class GroupCommit:
     """Runs the cycle of a store for an event loop.
 
     `on_durable(position)` is called in the loop when everything up to `position` (see
-    Store.appended_position) is on the disk; `on_failure(error)` once, when the disk failed.
+    Store.appended_position) is on the disk; `on_failure(error)` once, when the disk failed or anything here did.
     """
 
     def __init__(self, store: ChoreSource, loop: asyncio.AbstractEventLoop, *,
-                 on_durable: Callable[[int], None], on_failure: Callable[[OSError], None]) -> None:
+                 on_durable: Callable[[int], None], on_failure: Callable[[Exception], None]) -> None:
         self.store = store
         self.cycle = CommitCycle(store)
         self._loop = loop
@@ -143,7 +143,7 @@ class GroupCommit:
         while (ticket := self._tickets.get()) is not None:
             try:
                 ticket.synchronise()
-            except OSError as error:
+            except Exception as error:      # whatever it is: without this thread nothing is confirmed ever again
                 self._call(self._fail, error)
                 return
             self._call(self._finish)
@@ -152,10 +152,10 @@ class GroupCommit:
         while (chore := self._chores.get()) is not None:
             try:
                 chore.run()
-            except OSError as error:
+            except Exception as error:
                 self._call(self._fail, error)
                 return
-            self._call(chore.finish)
+            self._call(self._guarded, chore.finish)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         try:
@@ -166,11 +166,21 @@ class GroupCommit:
     def _finish(self) -> None:
         if self.cycle.failure is not None:
             return
+        self._guarded(self._report)
+
+    def _report(self) -> None:
         position = self.cycle.finished()
         self.request()
         self._on_durable(position)
 
-    def _fail(self, error: OSError) -> None:
+    def _guarded(self, function: Callable[[], None]) -> None:
+        """A loop only logs what its callbacks raise; here nobody would go on."""
+        try:
+            function()
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
         if self.cycle.failure is None:
             self.cycle.failed(error)
             logger.critical("the log cannot be synchronised, the process has to stop: %s", error)

@@ -47,6 +47,9 @@ def step(Store store not None, uint64_t budget_bytes) -> bool:
     """Copies about `budget_bytes`; True where there is more to copy."""
     cdef Segment segment = store.compacting
     cdef uint64_t copied = 0
+    if store.copied:
+        # What was being sealed or synchronised when its copies became durable; no further commit may be coming.
+        store.reclaim(store.durable_position)
     if segment is None or segment.state != SEGMENT_COMPLETE:
         store.compacting = segment = candidate(store, store.compacted_bytes_min)
         if segment is None:

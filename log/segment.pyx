@@ -165,7 +165,8 @@ cdef class Segment:
 
     def close_files(self) -> None:
         """A sealed segment lives by its mappings: many of them cost no descriptors."""
-        if self.sealed and not self.synchronising and not self.sealing:
+        # those of a segment that is gone are for the housekeeping thread to close
+        if self.sealed and not self.synchronising and not self.sealing and self.state != SEGMENT_GONE:
             self.release_descriptors()
 
     def free_files(self, bint synchronising) -> None:
@@ -584,6 +585,18 @@ cdef class Segment:
         """In the sync thread: all records so far to the disk."""
         if self.data_descriptor >= 0:
             self.disk.synchronise(self.data_descriptor)
+
+    def synchronise_data_apart(self):
+        """The same, through a descriptor of its own.
+
+        A descriptor tells of a failed write once. The sync thread may be at work on the segment's own, and has to
+        hear of it itself: otherwise it would take for durable what is not.
+        """
+        descriptor = self.disk.open(segment_path(self.directory, self.number, "data"))
+        try:
+            self.disk.synchronise(descriptor)
+        finally:
+            self.disk.close(descriptor)
 
 
 cdef copy_entries(uint8_t[::1] target, const IndexEntry *entries, uint64_t n):

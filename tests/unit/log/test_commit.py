@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -156,3 +157,84 @@ def test_a_failed_synchronisation_is_reported_once_and_never_repeated(
         assert disk.asked == 2
 
     asyncio.run(asyncio.wait_for(run(), 10))
+
+
+class Broken(Source):
+    """Its ticket and its chore fail in ways that no disk does."""
+
+    has_chores = False
+
+    def __init__(self, ticket: bool = False, chore: bool = False) -> None:
+        super().__init__()
+        self.ticket, self.has_chores = ticket, chore
+
+    def sync_target(self) -> CommitTicket | None:
+        found = super().sync_target()
+        if found is not None and self.ticket:
+            found.segments = [None]     # type: ignore[list-item]
+        return found
+
+    def take_chores(self) -> list[Any]:
+        self.has_chores = False
+        return [object()]
+
+
+@pytest.mark.parametrize("source", [Broken(ticket=True), Broken(chore=True)], ids=["ticket", "chore"])
+def test_a_mistake_in_a_thread_ends_the_process_too(source: Broken) -> None:
+    async def run() -> list[Exception]:
+        failures: list[Exception] = []
+        commit = GroupCommit(source, asyncio.get_running_loop(), on_durable=lambda _: None, on_failure=failures.append)
+        source.appended = 10
+        commit.start()
+        while not failures:
+            await asyncio.sleep(0)
+        commit.close()
+        return failures
+
+    assert [type(error) for error in asyncio.run(asyncio.wait_for(run(), 10))] == [AttributeError]
+
+
+def test_a_mistake_in_what_a_commit_lets_go_ends_the_process() -> None:
+    async def run() -> list[Exception]:
+        failures: list[Exception] = []
+        source = Broken()
+
+        def on_durable(position: int) -> None:
+            raise ValueError(position)
+
+        commit = GroupCommit(source, asyncio.get_running_loop(), on_durable=on_durable, on_failure=failures.append)
+        source.appended = 10
+        commit.start()
+        while not failures:
+            await asyncio.sleep(0)
+        source.appended = 20
+        commit.request()
+        commit.close()
+        assert source.durable == [10]
+        return failures
+
+    assert [type(error) for error in asyncio.run(asyncio.wait_for(run(), 10))] == [ValueError]
+
+
+def test_sealing_does_not_take_the_news_of_a_failed_write_from_the_sync_thread(open_store: OpenStore) -> None:
+    """The kernel tells of a failed write once for each description of a file."""
+    class Noting(Disk):
+        def __init__(self) -> None:
+            self.synchronised: list[tuple[int, str]] = []
+
+        def synchronise(self, descriptor: int) -> None:
+            self.synchronised.append((descriptor, os.readlink(f"/proc/self/fd/{descriptor}")))
+            super().synchronise(descriptor)
+
+    disk = Noting()
+    store = open_store(disk=disk)
+    access.append_many(store, True, b"x" * 1000, 1, 1, 100)
+    ticket = store.sync_target()
+    assert ticket is not None
+    ticket.synchronise()
+    own = {descriptor for descriptor, path in disk.synchronised if path.endswith(".data")}
+    disk.synchronised.clear()
+    for chore in store.take_chores():
+        chore.run()
+    sealing = {descriptor for descriptor, path in disk.synchronised if path.endswith(".data")}
+    assert own and sealing and not own & sealing

@@ -205,3 +205,24 @@ def test_a_full_disk_only_delays_compaction(open_store: OpenStore) -> None:
     compact(store)
     check(store, entries)
     assert store.compactions > 2
+
+
+def test_a_segment_that_was_being_sealed_goes_without_a_further_commit(open_store: OpenStore) -> None:
+    store = open_store(transient_bytes_max=0)           # transient messages go to the disk, and are never committed
+    store.compacted_bytes_min = 0
+    numbers = np.arange(1, COUNT + 1)
+    entries = np.concatenate([
+        access.append(store, False, StoredMessage(b"", b"k", b"", b"%d" % n * 300), [1], [n]) for n in numbers])
+    sealing = store.take_chores()
+    left = numbers % 50 == 0
+    access.ack_many(store, entries[~left])
+    while store.compact(1000):
+        pass
+    before = len(list(open_store.spill.glob("*.data")))
+    for chore in sealing:
+        chore.run()
+        chore.finish()
+    store.compact(1000)
+    run_chores(store)
+    assert len(list(open_store.spill.glob("*.data"))) < before // 2
+    check(store, entries[left])

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,3 +211,24 @@ def test_a_transient_tail_that_is_drained_starts_over(open_store: OpenStore) -> 
         access.ack_many(store, entries)
     assert store.statistics()["segments"] == 1
     assert len(list(open_store.transient.glob("*.data"))) == 1
+
+
+def test_a_segment_that_is_gone_leaves_its_descriptors_to_housekeeping(
+        open_store: OpenStore, message: Callable[..., StoredMessage]) -> None:
+    """Sealed and removed at once: both threads would close the same numbers, which may be another file's by then."""
+    store = open_store()
+    entries = access.append_many(store, True, b"x" * 1000, 1, 1, 100)
+    commit(store)
+    seals = store.take_chores()
+    for chore in seals:
+        chore.run()
+    access.ack_many(store, entries)
+    gone = [chore.segment for chore in store.take_chores() if type(chore).__name__ == "RemoveFiles"]
+    assert gone
+    before = len(os.listdir("/proc/self/fd"))
+    for chore in seals:
+        chore.finish()
+    assert len(os.listdir("/proc/self/fd")) == before
+    for segment in gone:
+        segment.free_files(False)
+    assert len(os.listdir("/proc/self/fd")) == before - 3 * len(gone)
