@@ -231,25 +231,26 @@ def highest_numbers(segment: Segment) -> dict[int, int]:
 
 def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
     """All live entries and their queue ids, in the order of the segments; each message of a queue once."""
-    parts: list[Entries] = []
-    ids: list[NDArray[np.uint32]] = []
     copied = any(bool((segment.index_array()["flags"] & INDEX_COPIED).any()) for segment in segments)
+    chosen: list[NDArray[np.uint32]] = []
     for segment in segments:
         index, acks = segment.index_array(), segment.acks_array()
         # An entry that is acknowledged says nothing, unless another copy of it is not.
-        chosen = np.nonzero((acks < MOVED) | copied & (index["position8"] != 0))[0]
-        index, acks = index[chosen], acks[chosen]
-        part = np.empty(len(chosen), ENTRY_DTYPE)
+        chosen.append(np.nonzero((acks < MOVED) | copied & (index["position8"] != 0))[0].astype(np.uint32))
+    count = sum(len(slots) for slots in chosen)
+    entries: Entries = np.empty(count, ENTRY_DTYPE)
+    queue_ids = np.empty(count, np.uint32)
+    end = 0
+    for segment, slots in zip(segments, chosen, strict=True):
+        start, end = end, end + len(slots)
+        part, index = entries[start:end], segment.index_array()[slots]
         part["number"] = index["entry_number"]
         part["segment"] = segment.place
-        part["slot"] = chosen
+        part["slot"] = slots
         part["position8"] = index["position8"]
-        part["delivery_count"] = acks
+        part["delivery_count"] = segment.acks_array()[slots]
         part["priority"] = index["priority"]
-        parts.append(part)
-        ids.append(index["queue_id"])
-    entries: Entries = np.concatenate(parts) if parts else np.empty(0, ENTRY_DTYPE)
-    queue_ids = np.concatenate(ids) if ids else np.empty(0, np.uint32)
+        queue_ids[start:end] = index["queue_id"]
     if copied:
         entries, queue_ids = without_copies(segments, entries, queue_ids)
     entries["flags"] = np.where(entries["delivery_count"] > 0, ENTRY_REDELIVERED, 0)

@@ -35,12 +35,12 @@ logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 64 << 20
 TRANSIENT_BYTES_MAX = 1 << 30
-# Smaller records than this cannot be: what a segment's index has room for, before it is complete.
-ENTRY_DATA_BYTES_MIN = 64
 # Below this the memory file system (/dev/shm in a container is 64 MiB) is left alone.
 MEMORY_FREE_BYTES_MIN = 256 << 20
 
 cdef enum:
+    # No record for one queue is smaller: what the index of a segment has room for.
+    ENTRY_DATA_BYTES_MIN = 64
     SPARE_SEGMENTS_MAX = 1
     # A transient tail that holds nothing starts over once it is this long: its pages stay in the caches.
     REWIND_BYTES = 1 << 20
@@ -62,6 +62,11 @@ cdef void describe(const StoredRecord *record, Message *message) noexcept nogil:
     message.persistent = record.flags & RECORD_PERSISTENT
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = record.received_at_ms
+
+
+cdef uint64_t memory_needed(uint64_t data_bytes, uint64_t queue_count) noexcept nogil:
+    """What a segment takes when it is full, with index and acks."""
+    return data_bytes + max(data_bytes // ENTRY_DATA_BYTES_MIN, queue_count) * (sizeof(IndexEntry) + 1) + 3 * HEADER_BYTES
 
 
 cdef class Store:
@@ -355,7 +360,7 @@ cdef class Store:
         self.next_salt += 1
         return dict(
             disk=self.disk, directory=self.durable_directory if directory is None else directory, number=number,
-            data_bytes=data_bytes, slots=max(data_bytes // <uint64_t> ENTRY_DATA_BYTES_MIN, <uint64_t> queue_count),
+            data_bytes=data_bytes, slots=max(data_bytes // ENTRY_DATA_BYTES_MIN, <uint64_t> queue_count),
             durable=durable, in_memory=in_memory, salt=self.next_salt, now_ms=self.clock_ms(),
         )
 
@@ -364,7 +369,7 @@ cdef class Store:
 
     def create_transient(self, uint64_t record_bytes, uint32_t queue_count) -> Segment:
         """In memory as long as there is enough, on the disk otherwise."""
-        cdef uint64_t needed = max(self.segment_bytes, record_bytes) * 2      # with its index
+        cdef uint64_t needed = memory_needed(max(self.segment_bytes, record_bytes), queue_count)
         cdef Segment segment
         if self.memory_bytes + needed <= self.transient_bytes_max:
             if self.disk.free_bytes(self.transient_directory) >= MEMORY_FREE_BYTES_MIN + needed:
