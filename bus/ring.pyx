@@ -267,7 +267,7 @@ cdef class RingEnd:
         cdef uint64_t fragment_max = self._ring_bytes // 4 - HEADER_BYTES
         cdef uint64_t room, piece, started = self._head
         cdef Py_ssize_t written = 0
-        cdef bint waiting = False
+        cdef bint waiting = False, announced = False
         cdef uint32_t *header
         while written < size:
             piece = <uint64_t> (size - written)
@@ -284,15 +284,16 @@ cdef class RingEnd:
                 # Announce, then look again: either the consumer sees the flag or this sees its room.
                 flag_store(self._out_waiting, 1)
                 full_fence()
-                waiting = True
+                waiting = announced = True
                 continue
+            waiting = False     # whoever made this room may have taken the announcement: the next wait needs its own
             header = <uint32_t *> (self._out + self._head % self._ring_bytes)
             header[0] = <uint32_t> piece
             header[1] = FRAGMENT_MORE if written + <Py_ssize_t> piece < size else 0
             memcpy(<uint8_t *> header + HEADER_BYTES, data + written, piece)
             self._head += HEADER_BYTES + ((piece + 7) & ~<uint64_t> 7)
             written += <Py_ssize_t> piece
-        if waiting and written == size:
+        if announced and written == size:
             flag_store(self._out_waiting, 0)
         if self._head != started:
             store_release(self._out_head, self._head)
