@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 HOME_LOSING: Final = frozenset({"vhost.delete", "user.delete"})
 """Changes of the topology that end connections."""
+EARLY_SEND_BYTES: Final = 512 * 1024
+"""Input beyond which what it became leaves at once: in one turn the loop may read megabytes of every socket."""
 STOP_REASON: Final = "broker forced connection closure with reason 'shutdown'"
 
 
@@ -82,6 +84,7 @@ class Gateway(GatewayCore):
         self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._last_connection = 0
         self._flush_due = False
+        self._unsent_bytes = 0              # of input, since something was sent last
         self._tasks: set[asyncio.Task[None]] = set()
         self._congested: set[int] = set()
 
@@ -145,9 +148,21 @@ class Gateway(GatewayCore):
             self._flush_due = True
             self.loop.call_soon(self.flush)
 
+    def after_read(self, size_bytes: int) -> None:
+        """So much input was handled."""
+        self._unsent_bytes += size_bytes
+        if self._unsent_bytes >= EARLY_SEND_BYTES:
+            self._send()
+        self.wake()
+
     def flush(self) -> None:
-        """Everything that this turn produced: to the clients, then to the shards."""
+        """The end of a turn."""
         self._flush_due = False
+        self._send()
+
+    def _send(self) -> None:
+        """Everything that was produced: to the clients, then to the shards."""
+        self._unsent_bytes = 0
         for connection in self.dirty():
             connection.wire.flush()     # type: ignore[attr-defined]  # all of them are Connections
         self.credits()

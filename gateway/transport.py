@@ -60,7 +60,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
             connection.crash(error)
         if connection.output_bytes > OUTPUT_BYTES_MAX and not connection.writable:
             self.stop_reading()
-        self._gateway.wake()
+        self._gateway.after_read(nbytes)
 
     def eof_received(self) -> bool:
         return False                    # the transport closes
