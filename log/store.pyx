@@ -34,6 +34,8 @@ from log.formats import ENTRY_DTYPE
 logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 64 << 20
+SEGMENT_BYTES_MIN = 4 << 10
+SEGMENT_BYTES_MAX = 16 << 30        # with a largest message behind it, positions / 8 still fit 32 bits
 TRANSIENT_BYTES_MAX = 1 << 30
 # Below this the memory file system (/dev/shm in a container is 64 MiB) is left alone.
 MEMORY_FREE_BYTES_MIN = 256 << 20
@@ -75,6 +77,8 @@ cdef class Store:
     def __init__(self, str durable_directory not None, str transient_directory not None, str spill_directory not None,
                  *, uint64_t segment_bytes=SEGMENT_BYTES, uint64_t transient_bytes_max=TRANSIENT_BYTES_MAX,
                  clock_ms, disk=None):
+        if not SEGMENT_BYTES_MIN <= segment_bytes <= SEGMENT_BYTES_MAX:
+            raise ValueError(f"segment_bytes is {segment_bytes}, not {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}")
         self.durable_directory = durable_directory
         self.transient_directory = transient_directory
         self.spill_directory = spill_directory

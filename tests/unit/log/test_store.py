@@ -114,6 +114,12 @@ def test_only_durable_messages_move_the_position(open_store: OpenStore, message:
     assert store.sync_target() is None
 
 
+@pytest.mark.parametrize("segment_bytes", [0, 100, 1 << 40])
+def test_a_size_of_segments_that_the_format_cannot_hold_is_refused(open_store: OpenStore, segment_bytes: int) -> None:
+    with pytest.raises(ValueError, match="segment_bytes"):
+        open_store(segment_bytes=segment_bytes)
+
+
 class FullDisk(Disk):
     """Has room until `full` is set."""
 
