@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from log import access  # noqa: E402
-from log.store import Store  # noqa: E402
+from log import access
+from log.store import Store
 
 SCENARIOS = ((100, 100), (100, 1000), (1024, 200), (65536, 10))     # bytes of a body, messages per commit
 TOTAL_BYTES = 1 << 28
