@@ -20,7 +20,7 @@ from gateway.connection import Connection
 from gateway.core import KIND_RESPONSE, GatewayCore
 from gateway.flow import ALARM, Flow
 from gateway.handshake import Tuning
-from gateway.requests import ShardRequests
+from gateway.requests import SHARD_WAIT_S_MAX, ShardRequests
 from gateway.routes import RouteTable
 from gateway.transport import READ_BUFFER_BYTES
 from gateway.wheel import Wheel
@@ -87,6 +87,7 @@ class Gateway(GatewayCore):
         self._unsent_bytes = 0              # of input, since something was sent last
         self._tasks: set[asyncio.Task[None]] = set()
         self._congested: set[int] = set()
+        self._down_since_s = dict.fromkeys(range(settings.shard_count), loop.time())
 
     # time and tasks
 
@@ -101,7 +102,17 @@ class Gateway(GatewayCore):
         now_s = self.loop.time()
         self.wheel.advance(now_s)
         self.requests.expire(now_s)
+        self.expire_shards(now_s)
         self.wake()
+
+    def expire_shards(self, now_s: float) -> None:
+        """Shards that do not come back by themselves: publishers are told, instead of being held for ever."""
+        for shard, since_s in list(self._down_since_s.items()):
+            if now_s - since_s > SHARD_WAIT_S_MAX:
+                logger.error("shard %d is still down: what is published to it is refused", shard)
+                del self._down_since_s[shard]
+                self.shard_lost(shard)
+                self.flow.release(shard)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Something that ends by itself and may take a while."""
@@ -167,14 +178,18 @@ class Gateway(GatewayCore):
             connection.wire.flush()     # type: ignore[attr-defined]  # all of them are Connections
         self.credits()
         for shard in self.pending_shards():
-            link = self.links.get(shard)
-            if link is None:
-                continue                # its link.down is on its way
-            link.send(self.outgoing(shard))
-            self.sent(shard, link.next_batch_number)
-            if link.congested and shard not in self._congested:
-                self._congested.add(shard)
-                self.set_congested(shard, True)
+            self.send_outgoing(shard)
+
+    def send_outgoing(self, shard: int) -> None:
+        """Also a hook of the core, for a batch that has grown large within a turn."""
+        link = self.links.get(shard)
+        if link is None:
+            return                      # publishes that wait for it
+        link.send(self.outgoing(shard))
+        self.sent(shard, link.next_batch_number)
+        if link.congested and shard not in self._congested:
+            self._congested.add(shard)
+            self.set_congested(shard, True)
 
     def request(self, shard: int, request_id: int, document: bytes) -> bool:
         self.wake()
@@ -194,17 +209,20 @@ class Gateway(GatewayCore):
         """A fresh shard: it learns its consumers first, then what waited for it."""
         shard = link.peer
         logger.info("link to shard %d is up", shard)
+        self._down_since_s.pop(shard, None)
         self.shard_up(shard, link.next_batch_number)
         for connection in list(self.connections.values()):
             for channel in list(connection.channels.values()):
                 assert isinstance(channel, Channel)
                 channel.reattach(shard)
         self.requests.shard_up(shard)
+        self.flow.release(shard)
         self.wake()
 
     def on_link_down(self, link: LinkEnd) -> None:
         shard = link.peer
         logger.warning("link to shard %d is down", shard)
+        self._down_since_s[shard] = self.now_s()
         self.shard_down(shard)
         self.requests.shard_down(shard)
         self._uncongest(shard)

@@ -72,6 +72,17 @@ cdef int refuse_in_flight(GatewayState gateway, uint32_t shard) except -1:
     return 0
 
 
+cdef void renumber_runs(GatewayState gateway, uint32_t shard, uint64_t batch) noexcept:
+    """What was published while the shard was down rides in the first batch of its new link."""
+    cdef RunQueue *runs
+    cdef uint32_t i
+    cdef int level
+    for level in range(LEVEL_COUNT):
+        runs = &gateway.shards[shard].runs[level]
+        for i in range(runs.count):
+            runs.runs[(runs.head + i) & (runs.capacity - 1)].batch = batch
+
+
 cdef int finish(GatewayState gateway) except -1:
     """The end of every call that may have answered or settled something. Goes on after an exception of a hook."""
     cdef ChannelState channel

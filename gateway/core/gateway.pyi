@@ -42,10 +42,15 @@ class GatewayCore:
         """Applies a whole batch in order: DELIVER, GET_OK, WATERMARK, REFUSED here, JSON through on_json.
         Raises ValueError where a record's lengths lie (the link is then to be treated as broken)."""
     def shard_up(self, shard: int, next_batch_number: int = 1) -> None:
-        """The link stands, to a fresh incarnation. Shards start as down."""
+        """The link stands, to a fresh incarnation. Shards start as down. What was published to it meanwhile is
+        in its outgoing batch."""
     def shard_down(self, shard: int) -> None:
         """Publishes in flight to it are nacked, its deliveries become stale, its outgoing batch is dropped
-        with the requests in it, expected gets are forgotten."""
+        with the requests in it, expected gets are forgotten. What is published from now on waits for it in the
+        outgoing batch; each connection that does is held (on_publish_held), so there is one publish of each."""
+    def shard_lost(self, shard: int) -> None:
+        """It does not come back soon: what waits for it is nacked, and what is published to it refused at once,
+        until shard_up."""
     def shard_is_up(self, shard: int) -> bool: ...
 
     # to the clients
@@ -59,5 +64,8 @@ class GatewayCore:
         """The channel and the consumer tag."""
 
     # hooks
+    def send_outgoing(self, shard: int) -> None:
+        """The outgoing batch has grown large within a turn: give it to the link and call sent(). Doing nothing is
+        allowed: it grows on."""
     def on_json(self, shard: int, kind: int, request_id: int, document: bytes) -> None:
         """KIND_RESPONSE or KIND_EVENT (KIND_REQUEST too, should a shard ever ask), in record order."""

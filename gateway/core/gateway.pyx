@@ -15,7 +15,7 @@ from bus.records cimport (
 from bus.records cimport KIND_EVENT as EVENT
 from bus.records cimport KIND_REQUEST as REQUEST
 from bus.records cimport KIND_RESPONSE as RESPONSE
-from gateway.core.confirming cimport finish, reach_watermark, refuse_by_record, refuse_in_flight
+from gateway.core.confirming cimport finish, reach_watermark, refuse_by_record, refuse_in_flight, renumber_runs
 from gateway.core.deliveries cimport deliver, deliver_got, return_credits
 from gateway.core.handles cimport HandleTable, handle_value
 from gateway.core.outgoing cimport append_json
@@ -158,9 +158,22 @@ cdef class GatewayCore(GatewayState):
         cdef ShardState *state = self.shard_at(shard)
         if state.up:
             self.shard_down(shard)
-        (<Batch> self.batches[shard]).clear()
+        # what was published meanwhile goes first
+        renumber_runs(self, shard, next_batch_number)
         state.next_batch = next_batch_number
         state.up = True
+        state.lost = False
+
+    def shard_lost(self, uint32_t shard):
+        cdef ShardState *state = self.shard_at(shard)
+        if state.up:
+            raise ValueError(f"shard {shard} is up")
+        state.lost = True
+        (<Batch> self.batches[shard]).clear()
+        try:
+            refuse_in_flight(self, shard)
+        finally:
+            finish(self)
 
     def shard_down(self, uint32_t shard):
         cdef ShardState *state = self.shard_at(shard)
@@ -168,6 +181,7 @@ cdef class GatewayCore(GatewayState):
         cdef ConnectionState connection
         cdef uint32_t slot
         state.up = False
+        state.lost = False
         state.congested = False
         (<Batch> self.batches[shard]).clear()
         for request_id in [key for key, expected in self.expected_gets.items() if expected[1] == shard]:
@@ -220,6 +234,9 @@ cdef class GatewayCore(GatewayState):
             return None
         tag = consumer.tag
         return <object> consumer.channel, tag[:consumer.tag_bytes]
+
+    def send_outgoing(self, shard):
+        pass
 
     def on_json(self, shard, kind, request_id, document):
         raise NotImplementedError("the worker subclasses GatewayCore")

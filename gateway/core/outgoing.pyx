@@ -17,6 +17,15 @@ from gateway.core.state cimport GatewayState
 
 cdef enum:
     QUEUE_ID_BYTES = 4
+    # A batch of this size does not wait for the end of the turn: links have a limit for one, and no room for many.
+    BATCH_BYTES_MAX = 1 << 20
+
+
+cdef uint8_t *reserve_outgoing(GatewayState gateway, uint32_t shard, size_t n) except NULL:
+    """Room for a publish in the shard's batch. May send what is in it: the next batch has another number then."""
+    if (<Batch> gateway.batches[shard]).size >= BATCH_BYTES_MAX and gateway.shards[shard].up:
+        (<object> gateway).send_outgoing(shard)
+    return (<Batch> gateway.batches[shard]).reserve(n)
 
 
 cdef size_t publish_record_bytes(const Outgoing *message, const RouteGroup *group) noexcept nogil:

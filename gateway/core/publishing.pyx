@@ -14,7 +14,7 @@ from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, f
 from bus.batch cimport Batch
 from bus.records cimport NO_TTL
 from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run, refuse
-from gateway.core.outgoing cimport Outgoing, publish_record_bytes, write_publish
+from gateway.core.outgoing cimport Outgoing, publish_record_bytes, reserve_outgoing, write_publish
 from gateway.core.routes cimport (
     ROUTE_BY_HEADERS, ROUTE_BY_KEY, CachedRoute, Route, RouteGroup, RouteKey, find_route, forget_routes,
     remember_route,
@@ -131,7 +131,11 @@ cdef Route route_of(ChannelState channel, const Publish *method, const ContentHe
 
 
 cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
-    """One record per shard. In confirm mode each is to be answered for; a shard that is down refuses at once."""
+    """One record per shard. In confirm mode each is to be answered for.
+
+    A shard that is down gets it when it is back; its publishers are held meanwhile, so that each keeps one at most.
+    One that was given up refuses at once.
+    """
     cdef bint persistent = message.header.delivery_mode == DELIVERY_MODE_PERSISTENT
     cdef const RouteGroup *group
     cdef ShardState *shard
@@ -143,18 +147,18 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
         if group.shard >= channel.gateway.shard_count:
             raise IndexError(f"no shard {group.shard}")
         shard = &channel.gateway.shards[group.shard]
-        if not shard.up:
+        if shard.lost:
             if message.publish_sequence:
                 refuse_publish(channel, message.publish_sequence)
             continue
         write_publish(
-            (<Batch> channel.gateway.batches[group.shard]).reserve(publish_record_bytes(message, group)),
+            reserve_outgoing(channel.gateway, group.shard, publish_record_bytes(message, group)),
             message, route, group)
         if message.publish_sequence:
             push_run(
                 &shard.runs[LEVEL_DURABLE if persistent and group.durable else LEVEL_PROCESSED],
                 shard.next_batch, channel.handle, message.publish_sequence)
-        if shard.congested:
+        if shard.congested or not shard.up:
             channel.connection.held_by = <int> group.shard
     return 0
 

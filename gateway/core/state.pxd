@@ -13,6 +13,7 @@ cdef struct ShardState:
     uint64_t mark               # scratch of one call: highest sequence settled, or seen
     RunQueue runs[LEVEL_COUNT]
     bint up
+    bint lost                   # down for so long that nothing is kept for it
     bint congested
 
 

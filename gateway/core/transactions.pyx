@@ -21,7 +21,7 @@ from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT
 from bus.batch cimport Batch
 from bus.records cimport PUBLISH_CONFIRM, PublishRecord, aligned
 from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run
-from gateway.core.outgoing cimport Outgoing, publish_record_bytes, write_publish
+from gateway.core.outgoing cimport Outgoing, publish_record_bytes, reserve_outgoing, write_publish
 from gateway.core.publishing cimport refuse_publish
 from gateway.core.routes cimport Route, RouteGroup
 from gateway.core.state cimport ChannelState, GatewayState, ShardState, Transaction, reserve_output
@@ -121,7 +121,7 @@ cdef int commit_publishes(ChannelState channel) except -1:
         if not shard.up:
             refuse_publish(channel, number)
             continue
-        record = <PublishRecord *> (<Batch> gateway.batches[entry.shard]).reserve(entry.bytes)
+        record = <PublishRecord *> reserve_outgoing(gateway, entry.shard, entry.bytes)
         memcpy(record, content, entry.bytes)
         record.flags |= PUBLISH_CONFIRM
         record.publish_sequence = number

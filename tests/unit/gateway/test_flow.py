@@ -3,7 +3,14 @@ import gc
 import weakref
 
 from amqp091.constants import FRAME_HEARTBEAT
-from amqp091.method_table import ChannelOpen, ConnectionBlocked, ConnectionUnblocked, QueueDeclare
+from amqp091.method_table import (
+    BasicNack,
+    ChannelOpen,
+    ConfirmSelect,
+    ConnectionBlocked,
+    ConnectionUnblocked,
+    QueueDeclare,
+)
 from gateway.flow import Flow
 from gateway.heartbeat import Heartbeat
 from gateway.wheel import Wheel
@@ -93,6 +100,45 @@ async def test_a_shard_that_dies_frees_those_who_waited_for_its_link(bench: Benc
     bench.gateway.on_link_down(link)        # type: ignore[arg-type]
     await turn()
     assert not client.connection.paused
+
+
+@scenario
+async def test_publishers_to_a_shard_that_is_down_wait_for_it(bench: Bench) -> None:
+    client = await bench.opened()
+    await client.call(1, QueueDeclare(queue="q"))
+    await client.call(1, ConfirmSelect())
+    queue = bench.replica.queue("/", "q")
+    assert queue is not None
+    link = bench.links.pop(queue.shard)
+    bench.gateway.on_link_down(link)        # type: ignore[arg-type]
+    client.raw(frames.publish(1, b"1", routing_key=b"q") + frames.publish(1, b"2", routing_key=b"q"))
+    await turn()
+    assert client.connection.shown_state == "flow" and client.methods() == []
+    bench.links[queue.shard] = link
+    bench.gateway.on_link_up(link)          # type: ignore[arg-type]
+    await turn()
+    assert [record.body for record in link.records if isinstance(record, Published)] == [b"1", b"2"]
+    assert client.connection.shown_state == "running" and client.methods() == []
+
+
+@scenario
+async def test_publishers_to_a_shard_that_stays_down_are_told_in_the_end(bench: Bench) -> None:
+    client = await bench.opened()
+    await client.call(1, QueueDeclare(queue="q"))
+    await client.call(1, ConfirmSelect())
+    queue = bench.replica.queue("/", "q")
+    assert queue is not None
+    link = bench.links.pop(queue.shard)
+    bench.gateway.on_link_down(link)        # type: ignore[arg-type]
+    client.raw(frames.publish(1, b"1", routing_key=b"q") + frames.publish(1, b"2", routing_key=b"q"))
+    bench.gateway.expire_shards(bench.gateway.now_s() + 59)
+    await turn()
+    assert client.methods() == []
+    bench.gateway.expire_shards(bench.gateway.now_s() + 61)
+    bench.gateway.wake()
+    await turn()
+    assert client.methods() == [(1, BasicNack(1, False, False)), (1, BasicNack(2, False, False))]
+    assert client.connection.shown_state == "running"
 
 
 def test_the_reason_names_what_is_short() -> None:

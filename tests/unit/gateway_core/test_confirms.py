@@ -1,7 +1,9 @@
 """Publisher confirms: the fewest acks for the answered prefix, nacks one by one, returns before the ack."""
 import random
 
-from gateway.core import Route
+import pytest
+
+from gateway.core import PAUSE_HELD, Route
 from tests.unit.gateway_core import frames, records
 from tests.unit.gateway_core.driver import Channel, Connection, Gateway
 
@@ -171,14 +173,41 @@ def test_what_was_in_flight_to_a_dead_shard_is_nacked_one_by_one() -> None:
     assert bytes(gateway.outgoing(0)) == b""
     gateway.on_batch(1, records.watermark(1))
     assert acks(connection) == [("ack", 3, False)]
-    connection.receive(frames.publish(1))
-    assert acks(connection) == [("nack", 5, False)], "nothing waits for a shard that is down"
+
+
+def test_a_publish_to_a_shard_that_is_down_waits_for_it_and_holds_its_connection() -> None:
+    gateway = Gateway()
+    connection, other = confirming(gateway), confirming(gateway)
+    gateway.send(0)
+    gateway.shard_down(0)
+    gateway.shard_down(0)
+    for publisher in connection, other:
+        publisher.receive(frames.publish(1, b"1", PERSISTENT) + frames.publish(1, b"2"))
+        assert publisher.held == [0] and publisher.paused and acks(publisher) == []
+    gateway.shard_up(0, 7)
+    gateway.next_numbers[0] = 7
+    connection.resume(PAUSE_HELD)
+    assert [record.body for record in gateway.send(0)] == [b"1", b"1", b"2"]
+    gateway.on_batch(0, records.watermark(7, 6))
+    assert acks(connection) == []
+    gateway.on_batch(0, records.watermark(7, 7))
+    assert acks(connection) == [("ack", 2, True)] and acks(other) == [("ack", 1, False)]
+
+
+def test_a_shard_that_is_given_up_refuses_what_waited_for_it_and_what_comes() -> None:
+    gateway = Gateway()
+    connection = confirming(gateway)
+    gateway.shard_down(0)
+    connection.receive(frames.publish(1, b"1") + frames.publish(1, b"2"))
+    gateway.shard_lost(0)
+    assert acks(connection) == [("nack", 1, False)] and bytes(gateway.outgoing(0)) == b""
+    connection.resume(PAUSE_HELD)
+    assert acks(connection) == [("nack", 2, False)] and not connection.paused
     gateway.shard_up(0)
-    gateway.next_numbers[0] = 1
-    connection.receive(frames.publish(1))
-    assert [record.publish_sequence for record in gateway.send(0)] == [6]
-    gateway.on_batch(0, records.watermark(1))
-    assert acks(connection) == [("ack", 6, False)]
+    connection.receive(frames.publish(1, b"3"))
+    assert [record.publish_sequence for record in gateway.send(0)] == [3]
+    with pytest.raises(ValueError, match="is up"):
+        gateway.shard_lost(0)
 
 
 def test_a_watermark_for_a_closed_channel_goes_nowhere() -> None:

@@ -244,12 +244,50 @@ def test_a_returned_body_is_cut_at_frame_max() -> None:
     assert [sent.body for sent in connection.sees()] == [body]
 
 
-def test_a_publish_to_a_dead_shard_is_dropped_outside_confirm_mode() -> None:
+def test_a_publish_to_a_dead_shard_waits_for_it_outside_confirm_mode_too() -> None:
     gateway = Gateway()
     connection = Connection(gateway)
     gateway.shard_down(0)
+    connection.receive(frames.publish(1, b"kept", routing_key=b"both"))
+    assert len(gateway.send(1)) == 1 and connection.sees() == [] and connection.held == [0]
+    gateway.shard_up(0)
+    assert [record.body for record in gateway.send(0)] == [b"kept"]
+
+
+def test_a_publish_to_a_lost_shard_is_dropped_outside_confirm_mode() -> None:
+    gateway = Gateway()
+    connection = Connection(gateway)
+    gateway.shard_down(0)
+    gateway.shard_lost(0)
     connection.receive(frames.publish(1, b"lost", routing_key=b"both"))
-    assert gateway.send(0) == [] and len(gateway.send(1)) == 1 and connection.sees() == []
+    assert gateway.send(0) == [] and len(gateway.send(1)) == 1 and connection.sees() == [] and not connection.held
+
+
+def test_a_batch_that_grows_large_is_sent_before_the_turn_ends() -> None:
+    """Publishes, and transactions, whose size a link would refuse as one batch."""
+    sent: list[tuple[int, int]] = []
+
+    class Sending(Gateway):
+        def send_outgoing(self, shard: int) -> None:
+            sent.append((self.next_numbers[shard], len(self.send(shard))))
+
+    gateway = Sending()
+    confirming, transactional = Connection(gateway), Connection(gateway)
+    confirming.channels[1].confirm_select()
+    transactional.channels[1].tx_select()
+    body = bytes(600_000)
+    for _ in range(5):
+        confirming.receive(frames.publish(1, body, cut=100_000))
+        transactional.receive(frames.publish(1, body, cut=100_000))
+    assert sent == [(1, 2), (2, 2)]
+    assert transactional.channels[1].tx_commit() is False
+    assert sent == [(1, 2), (2, 2), (3, 2), (4, 2)]
+    assert len(gateway.send(0)) == 2
+    gateway.on_batch(0, records.watermark(3))
+    assert [(frame.name, *frame.fields) for frame in confirming.sees()] == [("ack", 5, True)]
+    assert transactional.channels[1].committed == []
+    gateway.on_batch(0, records.watermark(5))
+    assert transactional.channels[1].committed == [True]
 
 
 def test_a_channel_opened_in_a_hook_is_used_at_once() -> None:
