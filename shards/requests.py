@@ -15,6 +15,7 @@ import orjson
 
 from amqp091.errors import AMQPError, InternalError
 from amqp091.refusals import in_exclusive_use, missing
+from amqp091.table_json import from_json
 from shards.consumed import ConsumedQueues
 from shards.engine import EVENT, REQUEST, BadRecord, Engine, ExclusiveConflict, UnknownQueue
 from topology.model import QUEUE
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 FORMER_QUEUES_MAX: Final = 1024
 """Names kept of deleted queues: a gateway that has not heard of it yet asks within moments."""
+
+CONSUMER_PRIORITY: Final = "x-priority"
 
 Document = dict[str, Any]
 EMPTY: Final = b"{}"
@@ -134,6 +137,7 @@ class Requests:
             self._engine.consume(
                 gateway, queue_id, message["consumer"], message["channel"], message["connection"],
                 no_ack=message["no_ack"], exclusive=message["exclusive"], prefetch=message["prefetch"],
+                priority=from_json(message.get("arguments", {})).get(CONSUMER_PRIORITY, 0),
             )
         except ExclusiveConflict:
             raise in_exclusive_use(*self._name(queue_id)) from None

@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Dispatch: each message of a queue to the consumer whose turn it is, as DELIVER records.
 
-Consumers take turns in the circle `available`. What holds a consumer back is looked at
+Consumers of one priority take turns in the circle `available` of their level; the open
+level, the highest whose circle is not empty, has the turn. What holds a consumer back is looked at
 when its turn comes: it then leaves the circle for the list of what it waits for
 (its channel's credit, its connection's window, its gateway's link; nothing, where its own
 prefetch is used up) and comes back at the end when that has changed. So an idle or a
-blocked consumer costs nothing per message. Consumer priorities have their place here:
-one circle per level, the highest that is not empty.
+blocked consumer costs nothing per message, nor does a level without anybody available.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
@@ -29,9 +29,10 @@ cdef enum:
 
 cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept:
     """The consumer whose turn it is, or NULL where none can take a message now."""
-    cdef Consumer *consumer = queue.available.first
+    cdef Consumer *consumer
     cdef Channel *channel
-    while consumer != NULL:
+    while queue.open != NULL:
+        consumer = queue.open.available.first
         channel = consumer.channel
         if channel.paused:
             enlist(consumer, &channel.waiting)
@@ -49,7 +50,6 @@ cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept:
             enlist(consumer, &channel.gateway.waiting)
         else:
             return consumer
-        consumer = queue.available.first
     return NULL
 
 
@@ -104,7 +104,7 @@ cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Mes
         consumer.unacked += 1
         if channel.limited:
             channel.credit -= 1
-    queue.available.first = consumer.next
+    consumer.level.available.first = consumer.next
     return 0
 
 

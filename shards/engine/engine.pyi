@@ -61,7 +61,7 @@ class Engine:
     # consumers and channels
     def consume(
         self, gateway: int, queue_id: int, consumer: int, channel: int, connection: int, *,
-        no_ack: bool, exclusive: bool, prefetch: int,
+        no_ack: bool, exclusive: bool, prefetch: int, priority: int = 0,
     ) -> None: ...
     def cancel(self, gateway: int, consumer: int) -> list[int]: ...
     def get(

@@ -13,7 +13,7 @@ what gateways own are handles. The worker (shards/worker.py) drives it:
 A message is in exactly one place: ready or returned in its queue, or unacknowledged in a
 channel. Its Entry is acknowledged in the store when it leaves the last one.
 """
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, memset
 
@@ -191,7 +191,7 @@ cdef class Engine(EngineState):
             push_ready(&queue.ready, entry)
             if entry.number >= queue.next_number:
                 queue.next_number = entry.number + 1
-        if queue.available.first != NULL and ready_count(queue):
+        if queue.open != NULL and ready_count(queue):
             touch(self, queue)
 
     def remove_queue(self, uint32_t queue_id) -> list:
@@ -270,7 +270,7 @@ cdef class Engine(EngineState):
     # -- consumers and channels
 
     def consume(self, uint32_t gateway, uint32_t queue_id, uint32_t consumer, uint32_t channel, uint32_t connection, *,
-                bint no_ack, bint exclusive, uint32_t prefetch) -> None:
+                bint no_ack, bint exclusive, uint32_t prefetch, int64_t priority=0) -> None:
         """UnknownQueue, ExclusiveConflict. Asking again with a handle that consumes already changes nothing."""
         cdef Gateway *there = self.gateway_at(gateway)
         cdef Queue *queue = self.queue_with(queue_id)
@@ -280,7 +280,7 @@ cdef class Engine(EngineState):
         if queue.exclusive_consumer != NULL or exclusive and queue.consumer_count:
             raise ExclusiveConflict(queue_id)
         of_channel = channel_for(self, there, channel, connection_for(self, there, connection))
-        add_consumer(self, queue, of_channel, consumer, no_ack, exclusive, prefetch)
+        add_consumer(self, queue, of_channel, consumer, no_ack, exclusive, prefetch, priority)
 
     def cancel(self, uint32_t gateway, uint32_t consumer) -> list:
         """Unknown consumers are none. This and the others below return auto-delete queues that are unused now."""

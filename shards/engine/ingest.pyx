@@ -101,7 +101,7 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
                 continue
             engine.recent = queue
         found = True
-        if queue.available.first != NULL and ready_count(queue) == 0:
+        if queue.open != NULL and ready_count(queue) == 0:
             consumer = next_consumer(engine, queue)
             if consumer != NULL and consumer.no_ack:
                 unstored.delivery_count = 0
@@ -134,7 +134,7 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
         entry = &engine.scratch_entries[i]
         queue.next_number += 1
         queue.published += 1
-        if queue.available.first != NULL and ready_count(queue) == 0:
+        if queue.open != NULL and ready_count(queue) == 0:
             consumer = next_consumer(engine, queue)
             if consumer != NULL:
                 deliver(engine, consumer, entry, &message)
@@ -143,7 +143,7 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
                     queue.acknowledged += 1
                 continue
         push_ready(&queue.ready, entry)
-        if queue.available.first != NULL:
+        if queue.open != NULL:
             touch(engine, queue)
     return 0
 

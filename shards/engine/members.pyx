@@ -5,12 +5,12 @@ Whatever goes gives back what it holds: a consumer leaves its queue, a channel's
 messages return to their queues. `unused` collects the ids of auto-delete queues that lost
 their last consumer; the caller has them deleted.
 """
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from shards.engine.settling cimport requeue_all
 from shards.engine.state cimport (
-    Channel, Connection, Consumer, EngineState, Gateway, Queue, enlist, make_available, ready_count, touch, unlist,
+    Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, make_available, unlist,
 )
 from shards.engine.tables cimport HandleTable, handle_at, handle_slot, put_handle, take_handle
 from shards.engine.unacked_ring cimport free_unacked
@@ -60,8 +60,36 @@ cdef Channel *channel_for(EngineState engine, Gateway *gateway, uint32_t handle,
     return channel
 
 
+cdef Level *level_for(Queue *queue, int64_t priority) except NULL:
+    """The level of this priority, made where there is none."""
+    cdef Level **place = &queue.levels
+    cdef Level *level
+    while place[0] != NULL and place[0].priority > priority:
+        place = &place[0].lower
+    if place[0] != NULL and place[0].priority == priority:
+        return place[0]
+    level = <Level *> new(sizeof(Level))
+    level.priority = priority
+    level.lower = place[0]
+    place[0] = level
+    return level
+
+
+cdef void leave_level(Consumer *consumer) noexcept:
+    """The consumer is in no list any more."""
+    cdef Level *level = consumer.level
+    cdef Level **place = &consumer.queue.levels
+    level.consumer_count -= 1
+    if level.consumer_count == 0:
+        while place[0] != level:
+            place = &place[0].lower
+        place[0] = level.lower
+        free(level)
+    consumer.level = NULL
+
+
 cdef Consumer *add_consumer(EngineState engine, Queue *queue, Channel *channel, uint32_t handle, bint no_ack,
-                            bint exclusive, uint32_t prefetch) except NULL:
+                            bint exclusive, uint32_t prefetch, int64_t priority) except NULL:
     """A consumer of a channel that has a connection; its handle is free."""
     cdef Consumer *consumer = <Consumer *> new(sizeof(Consumer))
     consumer.handle = handle
@@ -69,6 +97,8 @@ cdef Consumer *add_consumer(EngineState engine, Queue *queue, Channel *channel, 
     consumer.no_ack = no_ack
     consumer.queue = queue
     consumer.channel = channel
+    consumer.level = level_for(queue, priority)
+    consumer.level.consumer_count += 1
     put_handle(&channel.gateway.consumers, consumer)
     consumer.channel_next = channel.consumers
     if channel.consumers != NULL:
@@ -90,6 +120,7 @@ cdef int remove_consumer(EngineState engine, Consumer *consumer, list unused) ex
     cdef Queue *queue = consumer.queue
     cdef Channel *channel = consumer.channel
     unlist(consumer)
+    leave_level(consumer)
     take_handle(&channel.gateway.consumers, consumer)
     if consumer.channel_previous == NULL:
         channel.consumers = consumer.channel_next

@@ -43,7 +43,7 @@ cdef inline int finish(EngineState engine, Channel *channel, UnackedItem *item, 
     channel.unacked.count -= 1
     if outcome == OUTCOME_REQUEUE:
         push_returned(&queue.returned, &item.entry)
-        if queue.available.first != NULL:
+        if queue.open != NULL:
             touch(engine, queue)
     else:
         engine.store.acked(&item.entry)

@@ -1,5 +1,5 @@
 """What a shard keeps per queue, consumer, channel, connection and gateway. See state.pyx."""
-from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
@@ -13,14 +13,23 @@ cdef struct Consumer
 cdef struct Channel
 cdef struct Connection
 cdef struct Gateway
+cdef struct Level
 
 
 # Consumers in a circle, in the order of their turns. A consumer is in one list at most:
-# available of its queue (it may be given a message, as far as is known), or waiting of
+# available of its level (it may be given a message, as far as is known), or waiting of
 # its channel (no credit), of its connection (window full) or of its gateway (link full);
 # in none while its prefetch is used up.
 cdef struct ConsumerList:
     Consumer *first
+
+
+# The consumers of a queue that have the same priority; gone with the last of them.
+cdef struct Level:
+    int64_t priority
+    uint32_t consumer_count
+    ConsumerList available
+    Level *lower                    # the next priority below
 
 
 cdef struct Queue:
@@ -31,7 +40,8 @@ cdef struct Queue:
     bint touched                    # in the engine's list: may have something to dispatch
     Consumer *exclusive_consumer
     Consumer *consumers             # all of them, see Consumer.queue_next
-    ConsumerList available
+    Level *levels                   # by priority, the highest first
+    Level *open                     # the highest with a consumer in available, or NULL
     ReadyRing ready
     ReturnedHeap returned           # goes before everything in ready
     uint64_t next_number
@@ -52,6 +62,7 @@ cdef struct Consumer:
     bint no_ack
     bint cancelled                  # kept until its last message is settled
     Queue *queue                    # outlives it: a queue that goes takes its consumers and their messages along
+    Level *level                    # of the queue; NULL once it is cancelled
     Channel *channel
     ConsumerList *listed            # where next and previous belong to
     Consumer *next
@@ -147,6 +158,14 @@ cdef inline Batch outgoing_of(const Gateway *gateway):
 
 # -- lists of consumers
 
+cdef inline void open_next(Queue *queue) noexcept:
+    """The open level has nobody left who is available."""
+    cdef Level *level = queue.open.lower
+    while level != NULL and level.available.first == NULL:
+        level = level.lower
+    queue.open = level
+
+
 cdef inline void unlist(Consumer *consumer) noexcept:
     """Out of whatever list it is in."""
     cdef ConsumerList *place = consumer.listed
@@ -154,6 +173,8 @@ cdef inline void unlist(Consumer *consumer) noexcept:
         return
     if consumer.next == consumer:
         place.first = NULL
+        if place == &consumer.level.available and consumer.level == consumer.queue.open:
+            open_next(consumer.queue)
     else:
         consumer.next.previous = consumer.previous
         consumer.previous.next = consumer.next
@@ -209,9 +230,12 @@ cdef inline void untouch(EngineState engine, Queue *queue) noexcept:
 
 cdef inline void make_available(EngineState engine, Consumer *consumer) noexcept:
     """Something that held it back has changed; whether another thing does shows when its turn comes."""
-    enlist(consumer, &consumer.queue.available)
-    if ready_count(consumer.queue):
-        touch(engine, consumer.queue)
+    cdef Queue *queue = consumer.queue
+    enlist(consumer, &consumer.level.available)
+    if queue.open == NULL or consumer.level.priority > queue.open.priority:
+        queue.open = consumer.level
+    if ready_count(queue):
+        touch(engine, queue)
 
 
 cdef inline void wake(EngineState engine, ConsumerList *waiting) noexcept:

@@ -50,6 +50,12 @@ cdef class EngineState:
 
 
 cdef void free_queue(Queue *queue) noexcept:
+    cdef Level *level = queue.levels
+    cdef Level *following
+    while level != NULL:
+        following = level.lower
+        free(level)
+        level = following
     free_ready(&queue.ready)
     free_returned(&queue.returned)
     free(queue)
