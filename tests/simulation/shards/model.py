@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WINDOW_BYTES = 1 << 20
+TURN_BYTES = 1 << 19
 UNLIMITED = 0
 
 
@@ -43,6 +44,7 @@ class Consumer:
     no_ack: bool
     prefetch: int
     exclusive: bool
+    priority: int = 0
     unacked: int = 0
 
 
@@ -74,7 +76,15 @@ class Connection:
 
     @property
     def full(self) -> bool:
-        return self.delivered_bytes - self.credited_bytes >= WINDOW_BYTES
+        return self.full_with(0)
+
+    def full_with(self, more_bytes: int) -> bool:
+        return self.delivered_bytes + more_bytes - self.credited_bytes >= WINDOW_BYTES
+
+
+def number_in(body: bytes, queue_id: int) -> int:
+    """The message's number in this queue, which its body tells."""
+    return int(body.split(b":")[0].split(b",")[queue_id - 1])
 
 
 class Model:
@@ -158,13 +168,14 @@ class Model:
         """The deliveries of one step, by gateway: of each queue the lowest numbers, ascending for each consumer."""
         taken: dict[int, list[int]] = {}
         last: dict[tuple[int, int], int] = {}
+        self.check_priorities(gateways)
         for gateway, records in enumerate(gateways):
             for record in records:
                 key = (gateway, record.consumer)
                 consumer = self.consumers[key]
                 assert consumer.queue == record.queue_id
                 queue = self.queues[record.queue_id]
-                number = int(record.body.split(b":")[0].split(b",")[consumer.queue - 1])
+                number = number_in(record.body, consumer.queue)
                 message = queue.ready.get(number)
                 assert (queue.queue_id, number) not in self.done
                 assert message is not None, f"message {number} of queue {queue.queue_id} is not ready"
@@ -179,6 +190,44 @@ class Model:
             assert sorted(numbers) == lowest, f"queue {queue_id}: {sorted(numbers)} before {lowest}"
             for number in numbers:
                 del queue.ready[number]
+
+    def check_priorities(self, gateways: list[list[Any]]) -> None:
+        """No message passes by a consumer of higher priority that could have taken it.
+
+        The order of one queue's deliveries is known, that of several queues' is not: who is blocked by another
+        queue's deliveries counts as blocked from the start.
+        """
+        turn_bytes = [sum(record.record_bytes for record in records) for records in gateways]
+        connection_bytes: dict[tuple[int, int], int] = {}
+        deliveries: dict[int, list[tuple[int, Consumer]]] = {}
+        for gateway, records in enumerate(gateways):
+            for record in records:
+                consumer = self.consumers[gateway, record.consumer]
+                connection = (gateway, consumer.channel.connection.handle)
+                connection_bytes[connection] = connection_bytes.get(connection, 0) + record.record_bytes
+                deliveries.setdefault(consumer.queue, []).append((number_in(record.body, consumer.queue), consumer))
+        for queue_id, in_order in deliveries.items():
+            rivals = [consumer for consumer in self.consumers.values() if consumer.queue == queue_id]
+            if len({consumer.priority for consumer in rivals}) == 1:
+                continue
+            free = [
+                rival for rival in rivals
+                if rival.gateway not in self.congested
+                and turn_bytes[rival.gateway] < TURN_BYTES
+                and not rival.channel.connection.full_with(
+                    connection_bytes.get((rival.gateway, rival.channel.connection.handle), 0))
+                and (rival.no_ack or rival.channel.limit is None)
+            ]
+            given: dict[int, int] = {}
+            for number, consumer in sorted(in_order, key=lambda delivery: delivery[0]):
+                for rival in free:
+                    full = (
+                        not rival.no_ack and rival.prefetch != UNLIMITED
+                        and rival.unacked + given.get(id(rival), 0) >= rival.prefetch
+                    )
+                    assert full or rival.priority <= consumer.priority, (
+                        f"message {number} of queue {queue_id} passed by consumer {rival.gateway}/{rival.handle}")
+                given[id(consumer)] = given.get(id(consumer), 0) + 1
 
     def _delivered_one(self, consumer: Consumer, message: Message, record: Any) -> None:
         channel = consumer.channel

@@ -21,6 +21,7 @@ QUEUES = 4
 CHANNEL_SLOTS = 6
 CONNECTION_SLOTS = 3
 GENERATION = 1 << 20
+PRIORITIES = [0, 0, 0, 1, 10, -(1 << 40)]
 
 
 class World:
@@ -187,7 +188,7 @@ class World:
         there = any(consumer.queue == queue.queue_id for consumer in self.model.consumers.values())
         consumer = Consumer(
             channel.gateway, self.next_consumer, queue.queue_id, channel, self.dice.random() < 0.2,
-            self.dice.choice([0, 1, 2, 5, 50]), exclusive,
+            self.dice.choice([0, 1, 2, 5, 50]), exclusive, self.dice.choice(PRIORITIES),
         )
         self.next_consumer += 1
 
@@ -195,6 +196,7 @@ class World:
             self.engine.consume(
                 channel.gateway, queue.queue_id, consumer.handle, channel.handle, channel.connection.handle,
                 no_ack=consumer.no_ack, exclusive=exclusive, prefetch=consumer.prefetch,
+                priority=consumer.priority,
             )
 
         if queue.exclusive or (exclusive and there):
