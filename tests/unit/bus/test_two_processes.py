@@ -5,6 +5,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -47,57 +48,84 @@ uvloop.run(main())
 """
 
 
-@pytest.mark.parametrize("kind", [SHARED_MEMORY, ZEROMQ])
-async def test_an_echo_comes_back_whole_and_in_order(kind: str, short_directory: Path) -> None:
-    descriptors = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
-    create_board(str(short_directory / "board"), 2)
-    create_link_file(str(short_directory / "link"), RING_BYTES)
-    process = subprocess.Popen(
-        [sys.executable, "-c", ECHO, str(short_directory), kind, *map(str, descriptors)],
-        pass_fds=descriptors,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    board = map_board(str(short_directory / "board"))
-    bells = {
-        role: Doorbell(board, slot, descriptor)
-        for slot, (role, descriptor) in enumerate(zip(("gateway", "shard"), descriptors, strict=True))
-    }
-    received: list[bytes] = []
+class Echo:
+    """A process that sends back what it gets, and this process's side of the link to it."""
 
-    def keep(link: LinkEnd, view: memoryview) -> None:
-        received.append(bytes(view))
-
-    links = LinkSet(
-        asyncio.get_running_loop(), "gateway", 0, keep, doorbell=bells["gateway"],
-        peer_doorbell=lambda role, index: bells[role],
-    )
-    links.receive_push({
-        "verb": "link.up", "peer_role": "shard", "peer": 0, "incarnation": 1, "kind": kind,
-        "path": str(short_directory / "link"), "address": f"ipc://{short_directory}/s",
-    })
-    try:
-        end = links.get(0)
+    def __init__(self, kind: str, directory: Path) -> None:
+        self._descriptors = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
+        create_board(str(directory / "board"), 2)
+        create_link_file(str(directory / "link"), RING_BYTES)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ECHO, str(directory), kind, *map(str, self._descriptors)],
+            pass_fds=self._descriptors,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        board = map_board(str(directory / "board"))
+        bells = {
+            role: Doorbell(board, slot, descriptor)
+            for slot, (role, descriptor) in enumerate(zip(("gateway", "shard"), self._descriptors, strict=True))
+        }
+        self.received: list[bytes] = []
+        self.links = LinkSet(
+            asyncio.get_running_loop(), "gateway", 0, self._keep, doorbell=bells["gateway"],
+            peer_doorbell=lambda role, index: bells[role],
+        )
+        self.links.receive_push({
+            "verb": "link.up", "peer_role": "shard", "peer": 0, "incarnation": 1, "kind": kind,
+            "path": str(directory / "link"), "address": f"ipc://{directory}/s",
+        })
+        end = self.links.get(0)
         assert end is not None
-        sent = [number.to_bytes(4, "big") * (1 + number * 131 % 40_000) for number in range(BATCHES)]
-        # One at a time first: each crossing needs both bells.
-        for batch in sent[:50]:
-            end.send(batch)
-            wanted = len(received) + 1
-            await until(lambda wanted=wanted: len(received) == wanted)
-        for number, batch in enumerate(sent[50:]):
-            end.send(batch)
-            if number % 100 == 0:
-                await asyncio.sleep(0)
-            while end.congested:
-                await asyncio.sleep(0.001)
-        await until(lambda: len(received) == BATCHES)
-        assert received == sent
-        end.send(b"stop")
-        await until(lambda: process.poll() is not None)
-        assert process.returncode == 0
-    finally:
-        links.close()
-        process.kill()
-        process.wait()
-        for descriptor in descriptors:
+        self.end = end
+
+    def _keep(self, link: LinkEnd, view: memoryview) -> None:
+        self.received.append(bytes(view))
+
+    async def stop(self) -> None:
+        self.end.send(b"stop")
+        await until(lambda: self.process.poll() is not None)
+        assert self.process.returncode == 0
+
+    def close(self) -> None:
+        self.links.close()
+        self.process.kill()
+        self.process.wait()
+        for descriptor in self._descriptors:
             os.close(descriptor)
+
+
+@pytest.fixture(params=[SHARED_MEMORY, ZEROMQ])
+async def echo(request: pytest.FixtureRequest, short_directory: Path) -> AsyncIterator[Echo]:
+    echo = Echo(request.param, short_directory)
+    yield echo
+    echo.close()
+
+
+async def test_each_crossing_wakes_the_other_process(echo: Echo) -> None:
+    for number in range(100):
+        echo.end.send(b"%d" % number)
+        await until(lambda wanted=number + 1: len(echo.received) == wanted)
+    await echo.stop()
+
+
+async def test_an_echo_comes_back_whole_and_in_order(echo: Echo) -> None:
+    sent = [number.to_bytes(4, "big") * (1 + number * 131 % 40_000) for number in range(BATCHES)]
+    for number, batch in enumerate(sent):
+        echo.end.send(batch)
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+        while echo.end.congested:
+            await asyncio.sleep(0.001)
+    await until(lambda: len(echo.received) == BATCHES)
+    assert echo.received == sent
+    await echo.stop()
+
+
+async def test_a_full_link_never_falls_asleep_on_what_waits(echo: Echo) -> None:
+    """Both sides run full and wait for room again and again; every wait must end by the other's bell."""
+    batch = bytes(15_000)
+    for burst in range(150):
+        for _ in range(30):
+            echo.end.send(batch)
+        await until(lambda wanted=30 * (burst + 1): len(echo.received) == wanted)
+    await echo.stop()
