@@ -97,8 +97,8 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
 
 
 def _check_consumer_arguments(queue: Queue, method: BasicConsume) -> None:
-    priority = method.arguments.get(CONSUMER_PRIORITY)
-    if priority is not None and type_name(priority) not in INTEGER_TYPES:
+    priority = method.arguments.get(CONSUMER_PRIORITY, 0)
+    if type_name(priority) not in INTEGER_TYPES:
         raise PreconditionFailed(
             f"invalid arg '{CONSUMER_PRIORITY}' for {described(QUEUE, queue.name, queue.vhost)}: "
             f'"expected integer, got {type_name(priority)}"'
