@@ -1,6 +1,6 @@
 # make build   the virtual environment and the compiled core
 # make run     a broker on 127.0.0.1:5672, data in ./data       (ARGUMENTS="--port 5673 ...")
-# make test    all tests                                         (TESTS=tests/unit ...)
+# make test    check, then all tests                             (TESTS=tests/unit ...)
 # make check   ruff, mypy, import-linter
 # make bench   the numbers of README.md                          (ARGUMENTS=...)
 # make lock    new pinned versions
@@ -34,7 +34,7 @@ build: $(STAMPS)/installed
 run: build
 	$(BIN)/warren serve $(ARGUMENTS)
 
-test: build test-packages
+test: check test-packages
 	$(BIN)/python -m pytest $(TESTS) $(ARGUMENTS)
 
 test-packages:
