@@ -14,7 +14,7 @@ from amqp091.errors import AMQPError, ChannelError, ChannelErrorHard, Connection
 from amqp091.method_table import ChannelClose, ConnectionBlocked, ConnectionStart, ConnectionUnblocked
 from gateway import handlers
 from gateway.channel import Channel
-from gateway.core import PAUSE_HELD, PAUSE_METHOD, ConnectionCore
+from gateway.core import PAUSE_HELD, PAUSE_METHOD, PAUSE_OUTPUT, ConnectionCore
 from gateway.drive import Drive
 from gateway.ending import Ending
 from gateway.flow import ALARM
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 AUTHENTICATION_FAILURE_CLOSE: Final = "authentication_failure_close"
 CONNECTION_BLOCKED: Final = "connection.blocked"
+OUTPUT_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Replies that a client does not read (deliveries have their own limit) before its requests are not handled either."""
 
 
 class Connection(ConnectionCore):
@@ -194,10 +196,18 @@ class Connection(ConnectionCore):
 
     def go_on(self, pause_reason: int) -> None:
         """With the kept input, once no other reason holds it up."""
+        if pause_reason != PAUSE_OUTPUT:
+            self.hold_for_output()
         self.resume(pause_reason)
         if not self.paused:
             self.wire.resume_reading()
         self.gateway.wake()
+
+    def hold_for_output(self) -> None:
+        """A client that asks and does not read: its input, also what is here already, waits until it does."""
+        if self.output_bytes > OUTPUT_BYTES_MAX and not self.writable:
+            self.pause(PAUSE_OUTPUT)
+            self.wire.stop_reading()
 
     # errors: hooks of the core
 

@@ -7,6 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.connection import Connection
+from gateway.core import PAUSE_OUTPUT
 from gateway.wire import Ends
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ READ_BUFFER_BYTES: Final = 256 * 1024
 WRITE_HIGH_BYTES: Final = 256 * 1024
 """Unsent output at which a client counts as slow: more of it stays with the core, which asks for no more."""
 WRITE_LOW_BYTES: Final = 64 * 1024
-OUTPUT_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Replies that a client does not read (deliveries have their own limit) before its requests are not read either."""
 LINGER_S: Final = 3.0
 """After the last word: the client's chance to read it and hang up first."""
 
@@ -58,8 +57,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
             connection.receive(self._gateway.read_buffer[:nbytes])
         except Exception as error:      # a bug in a handler
             connection.crash(error)
-        if connection.output_bytes > OUTPUT_BYTES_MAX and not connection.writable:
-            self.stop_reading()
+        connection.hold_for_output()
         self._gateway.after_read(nbytes)
 
     def eof_received(self) -> bool:
@@ -75,9 +73,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._connection.writable = True
         self.flush()
-        if not self._connection.paused:
-            self.resume_reading()
-        self._gateway.wake()            # credit for what has left
+        # and wakes: credit for what has left
+        self._gateway.guarded(self._connection, lambda: self._connection.go_on(PAUSE_OUTPUT))
 
     # for the connection
 

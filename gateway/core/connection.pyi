@@ -9,6 +9,7 @@ from gateway.core.gateway import GatewayCore
 PAUSE_METHOD: int
 """An asynchronous method is under way (the Python side's reason)."""
 PAUSE_HELD: int
+PAUSE_OUTPUT: int
 """The core held a publish back: alarm or congested link."""
 
 class ConnectionCore:

@@ -45,6 +45,7 @@ cdef enum:
     # ConnectionState.pauses
     PAUSED_BY_METHOD = 1
     PAUSED_BY_HOLD = 2
+    PAUSED_BY_OUTPUT = 4
 
 
 cdef class ConnectionState:
