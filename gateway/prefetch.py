@@ -83,6 +83,8 @@ class ChannelPrefetch:
         ]
         if not wanting:
             return []
+        # The least wanting first: what one leaves of its even share goes to those behind it, and nothing stays unused.
+        wanting.sort(key=lambda item: item[1].wanted)
         free = self._free()
         granted: list[tuple[int, int]] = []
         for position, (shard, credit) in enumerate(wanting):

@@ -80,3 +80,13 @@ def test_no_credit_before_the_shard_has_answered() -> None:
     assert prefetch.grants() == []
     prefetch.started(0)
     assert prefetch.grants() == [(0, 2)]
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20))
+def test_nothing_that_is_free_and_wanted_stays_unused(limit: int, first: int, second: int) -> None:
+    """A client that waits until it holds its whole limit would wait for ever."""
+    shards = Shards(limit)
+    shards.prefetch.wanted(0, first)
+    shards.prefetch.wanted(1, second)
+    shards.grant()
+    assert sum(shards.credit) == min(limit, first + second)
