@@ -106,6 +106,8 @@ class Shard:
             # A request sees the queues as if every message before it had found its consumer at once.
             engine.dispatch()
             self.requests.handle(gateway, kind, request_id, document)
+            # one batch may ask for many large messages: what a link takes at once has a limit
+            self._flush(EARLY_FLUSH_BYTES)
             offset = engine.receive(gateway, view, offset)
 
     def on_idle(self) -> None:

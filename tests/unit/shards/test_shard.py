@@ -177,6 +177,17 @@ def test_get_and_get_empty(host: Host) -> None:
     assert records[1] == wire.GetOk(8, 1, False, 0, b"x")
 
 
+def test_large_messages_that_one_batch_asks_for_leave_one_by_one(host: Host) -> None:
+    """Together they could be more than a link takes at once."""
+    body = bytes(100_000)
+    host.feed(*[wire.publish(1, body=body)] * 5)
+    link = host.links.ends[0]
+    host.shard.on_batch(link, memoryview(b"".join(  # type: ignore[arg-type]
+        wire.request(n, verb="get", queue_id=1, channel=1, no_ack=True) for n in range(1, 6))))
+    assert max(map(len, link.batches)) < 110_000
+    assert [record.request_id for record in host.take()] == [1, 2, 3, 4, 5]
+
+
 def test_refusals_carry_code_and_text(host: Host) -> None:
     host.consume(consumer=1, exclusive=True)
     assert host.consume(consumer=2) == {"error": [403, "queue 'q' in vhost '/' in exclusive use"]}
