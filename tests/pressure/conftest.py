@@ -33,9 +33,9 @@ def make(directory: Path, **settings: object) -> Warren:
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warren]:
-    """The broker of these tests; each leaves it empty."""
-    made = make(tmp_path_factory.mktemp("pressed"))
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warren]:
+    """The broker of these tests, with links as the parameter says; each test leaves it empty."""
+    made = make(tmp_path_factory.mktemp("pressed"), link=getattr(request, "param", "shared-memory"))
     yield made
     made.stop()
 

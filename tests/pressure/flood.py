@@ -9,14 +9,18 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from tests.harness import wire
 from tests.harness.client import Client, Endpoint, connect
 from tests.harness.methods import Basic, Properties
+from tests.harness.warren import Warren
 
 DIGITS = 8
 PIECE = 200
 READ_BYTES = 1 << 18
+TRIES_MAX = 60
 
 
 class Flood(threading.Thread):
@@ -150,3 +154,28 @@ class Pulse(threading.Thread):
         self.join(15)
         self.client.drop()
         assert self.error is None, self.error
+
+
+T = TypeVar("T", bound="HasClient")
+
+
+class HasClient(Protocol):
+    """What has one connection."""
+
+    client: Client
+
+
+def gateway_of(server: Warren, client: Client) -> int:
+    """The gateway that a connection is at."""
+    own = "{}:{} ".format(*client.socket.getsockname())
+    return int(next(row["gateway"] for row in server.listing("connections") if row["name"].startswith(own)))
+
+
+def at_gateway(server: Warren, gateway: int, make: Callable[[], T]) -> T:
+    """One whose connection is at this gateway: the kernel chooses, so ask until it chose right."""
+    for _ in range(TRIES_MAX):
+        one = make()
+        if gateway_of(server, one.client) == gateway:
+            return one
+        one.client.close()
+    raise AssertionError(f"the kernel never chose gateway {gateway}")

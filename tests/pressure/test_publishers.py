@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from tests.harness import wire
 from tests.harness.client import connect
 from tests.harness.warren import Warren, wait_until
-from tests.pressure.conftest import MIB, TRANSIENT_BYTES_MAX, stopped
+from tests.pressure.conftest import MIB, TRANSIENT_BYTES_MAX
 from tests.pressure.flood import Flood, Pulse, Reader
 from tests.pressure.memory import MemoryWatch, allocated_bytes
 
@@ -45,40 +44,6 @@ def test_a_publisher_without_consumers(server: Warren, queues: tuple[str, str]) 
     assert reader.read(count) == list(range(count))
     reader.finish(queue)
     wait_until(lambda: allocated_bytes(server.data / "shards" / "0" / "transient") < 16 * MIB, "the spilled files' end")
-
-
-def stalled(floods: list[Flood]) -> bool:
-    """Whether nothing more is taken from these publishers."""
-    before = [flood.sent for flood in floods]
-    time.sleep(0.5)
-    return before == [flood.sent for flood in floods] and min(before) > 0
-
-
-def test_a_shard_that_does_not_take_its_messages(server: Warren, queues: tuple[str, str]) -> None:
-    stuck, other = queues
-    count, body_bytes = 6_000, 5000
-    pulse = Pulse(server.endpoint, other)
-    pulse.start()
-    watch = MemoryWatch(server)
-    floods = [Flood(server.endpoint, stuck, count, body_bytes) for _ in range(8)]
-    with stopped(server.pid("shard", 0)):
-        for flood in floods:
-            flood.start()
-        wait_until(lambda: stalled(floods), "the end of what the broker takes", 20)
-        assert all(0 < flood.sent < count for flood in floods)
-        for _ in range(3):
-            pulse.beats()                                               # the other shard's clients go on
-        with connect(server.endpoint) as client:                        # and so do new ones
-            assert client.channel().consumers(other) == 1
-    for flood in floods:
-        flood.finish()
-    grown = watch.stop()
-    pulse.finish()
-    assert max(grown["gateway-0"], grown["gateway-1"]) < GATEWAY_BYTES_MAX, grown
-    reader = Reader(server.endpoint, stuck, body_bytes, prefetch=500)
-    numbers = reader.read(8 * count)
-    reader.finish(stuck)
-    assert sorted(numbers) == sorted([*range(count)] * 8)
 
 
 def test_a_publisher_that_does_not_read_its_confirms(server: Warren, queues: tuple[str, str]) -> None:
