@@ -12,7 +12,9 @@ TESTS ?= tests
 PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 python3.14,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: build run test check bench lock clean test-packages
+# make sanitize   the compiled core under AddressSanitizer
+
+.PHONY: build run test test-zeromq sanitize check bench lock clean test-packages
 .DEFAULT_GOAL := build
 
 $(STAMPS)/requirements: requirements-dev.lock
@@ -34,8 +36,22 @@ build: $(STAMPS)/installed
 run: build
 	$(BIN)/warren serve $(ARGUMENTS)
 
+# A part (TESTS=...) is run alone; everything is also run over the other kind of link and over a sanitized core.
 test: check test-packages
 	$(BIN)/python -m pytest $(TESTS) $(ARGUMENTS)
+ifeq ($(TESTS),tests)
+	$(MAKE) --no-print-directory test-zeromq sanitize
+endif
+
+ZEROMQ_TESTS := tests/clients/test_pika.py $(patsubst %,tests/protocol/test_%.py,ack bodies confirm consume qos tx)
+
+test-zeromq: build
+	$(BIN)/python -m pytest -q --brokers warren --link zeromq $(ZEROMQ_TESTS)
+
+SANITIZED_TESTS := tests/fuzz tests/unit/amqp091 tests/unit/bus tests/unit/gateway_core tests/unit/shards
+
+sanitize: build
+	tools/sanitize.sh -q $(SANITIZED_TESTS)
 
 test-packages:
 	@tools/test_packages.sh

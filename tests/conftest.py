@@ -25,6 +25,8 @@ RABBITMQ = "rabbitmq"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--brokers", choices=("marked", WARREN, RABBITMQ, "both"), default="marked")
+    parser.addoption("--link", choices=("shared-memory", "zeromq"), default="shared-memory",
+                     help="kind of link between the processes of the session's broker")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,9 +61,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def warren_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warren]:
+def warren_session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warren]:
     """The one Warren of the session: two gateways and two shards, so that everything crosses processes."""
-    with Warren(tmp_path_factory.mktemp("warren"), gateways=2, shards=2) as server:
+    link = request.config.getoption("--link")
+    with Warren(tmp_path_factory.mktemp("warren"), gateways=2, shards=2, link=link) as server:
         server.create_accounts()
         yield server
 
