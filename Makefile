@@ -2,6 +2,7 @@
 # make run     a broker on 127.0.0.1:5672, data in ./data       (ARGUMENTS="--port 5673 ...")
 # make test    check, then all tests                             (TESTS=tests/unit ...)
 # make check   ruff, mypy, import-linter
+# make sanitize   the compiled core under AddressSanitizer, a part of test
 # make bench   the numbers of README.md                          (ARGUMENTS=...)
 # make lock    new pinned versions
 
@@ -11,8 +12,6 @@ STAMPS := .stamps
 TESTS ?= tests
 PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 python3.14,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
-
-# make sanitize   the compiled core under AddressSanitizer
 
 .PHONY: build run test test-zeromq sanitize check bench lock clean test-packages
 .DEFAULT_GOAL := build
