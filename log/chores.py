@@ -32,7 +32,7 @@ class SealSegment:
 
     def run(self) -> None:
         if self.segment.durable:
-            self.segment.synchronise_data_apart()
+            self.segment.synchronise_apart("data")
         self.segment.write_seal(self.now_ms)
         self.segment.trim()
 

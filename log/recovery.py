@@ -36,6 +36,7 @@ from log.formats import (
     MOVED,
     UnknownFormat,
 )
+from log.machine import last_run, open_run, went_down
 from log.segment import Segment, segment_path
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def check_formats(directories: Iterable[str]) -> None:
     """Raises UnknownFormat where one of the directories was written by a newer broker. Changes nothing."""
     for directory in directories:
         inventory(directory)
+        last_run(directory)
 
 
 def discard(directory: str) -> None:
@@ -124,6 +126,7 @@ def recover(store: Store) -> dict[int, Entries]:
         (inventory(store.transient_directory), False, True),
         (inventory(store.spill_directory), False, False),
     ]
+    down = went_down(store.disk, store.durable_directory)
     segments: list[Segment] = []
     for inventories, durable, in_memory in sources:
         for files in inventories:
@@ -131,15 +134,18 @@ def recover(store: Store) -> dict[int, Entries]:
             if segment is not None:
                 segments.append(segment)
     for segment in segments:
+        if down and segment.durable:
+            # Its ack map may be older than what clients were given.
+            acks = segment.acks_array()
+            np.maximum(acks, DELIVERED_ONCE, out=acks)
         segment.count_live()
         store.adopt(segment, highest_numbers(segment))
     entries, queue_ids = merge(segments)
     for segment in segments:
         store.settle(segment)
     by_queue = split(entries, queue_ids)
-    # Removed files stay removed: their entry numbers may be given again.
-    if store.durable_directory:
-        store.disk.synchronise_directory(store.durable_directory)
+    # This synchronises the directory, so that removed files stay removed: their entry numbers may be given again.
+    open_run(store.disk, store.durable_directory)
     return by_queue
 
 

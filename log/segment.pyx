@@ -586,13 +586,13 @@ cdef class Segment:
         if self.data_descriptor >= 0:
             self.disk.synchronise(self.data_descriptor)
 
-    def synchronise_data_apart(self):
-        """The same, through a descriptor of its own.
+    def synchronise_apart(self, str kind):
+        """All that is in one of the files to the disk, through a descriptor of its own.
 
         A descriptor tells of a failed write once. The sync thread may be at work on the segment's own, and has to
         hear of it itself: otherwise it would take for durable what is not.
         """
-        descriptor = self.disk.open(segment_path(self.directory, self.number, "data"))
+        descriptor = self.disk.open(segment_path(self.directory, self.number, kind))
         try:
             self.disk.synchronise(descriptor)
         finally:

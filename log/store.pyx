@@ -30,6 +30,7 @@ from log.chores import PrepareSegment, RemoveFiles, SealSegment
 from log.commit import CommitTicket
 from log.disk import Disk
 from log.formats import ENTRY_DTYPE
+from log.machine import close_run
 
 logger = logging.getLogger(__name__)
 
@@ -611,6 +612,10 @@ cdef class Store:
                 RemoveFiles(segment).run()
         self.spare = []
         self.prepared = None
+        for other in self.segments:
+            if other is not None and (<Segment> other).durable and (<Segment> other).state == SEGMENT_COMPLETE:
+                (<Segment> other).synchronise_apart("acks")
+        close_run(self.disk, self.durable_directory)
 
 
 from log import compaction, recovery  # noqa: E402  (both work on a Store)

@@ -105,6 +105,9 @@ class ForgetfulDisk(Disk):
         if self.mine(path):
             self.names[Path(target).name] = self.names.pop(Path(path).name)
 
+    def machine_run(self) -> str:
+        return self.directory.name
+
     def free_bytes(self, directory: str) -> int:
         return 1 << 40
 

@@ -4,7 +4,7 @@ Three ends: closed (everything is there, exactly), killed (the same, but for dur
 since the last commit began) and a power failure (see ForgetfulDisk): then
 
 - every record that was reported durable and not acknowledged is there, once, in order, with its contents;
-- an acknowledged one may come back;
+- an acknowledged one may come back, marked redelivered;
 - one that was not reported durable may be there;
 - nothing else is there;
 - a byte that was flipped besides costs one record at most.
@@ -22,7 +22,7 @@ from log import access
 from log.access import StoredMessage
 from log.chores import Chore
 from log.commit import CommitTicket
-from log.formats import HEADER_BYTES
+from log.formats import ENTRY_REDELIVERED, HEADER_BYTES
 from log.recovery import discard
 from log.store import Store
 
@@ -260,6 +260,7 @@ class Shard:
                 self.acknowledged.add(name)
                 continue
             assert matching, f"{name} has contents that were never appended to it"
+            assert entry["flags"] & ENTRY_REDELIVERED, f"{name} may have been delivered"
             self.live[name] = Live(entry, matching[0], int(entry["delivery_count"]))
         lost += [m for name, m in self.required.items() if name not in recovered and name not in self.acknowledged]
         if flipped:

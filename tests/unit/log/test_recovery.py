@@ -13,6 +13,9 @@ import pytest
 from log import access, formats
 from log.access import StoredMessage
 from log.checksum import checksum
+from log.disk import Disk
+from log.formats import ENTRY_REDELIVERED, UnknownFormat
+from log.machine import last_run
 from log.recovery import check_formats, discard
 from log.store import Store
 
@@ -255,7 +258,7 @@ def test_a_segment_without_data_is_a_leftover(open_store: OpenStore, message: Ma
     fill(open_store(), message)
     open_store.files()[0].unlink()
     assert open_store().recover() == {}
-    assert not any(open_store.durable.iterdir())
+    assert [path.name for path in open_store.durable.iterdir()] == ["machine"]
 
 
 def test_a_sealed_segment_that_was_cut_loses_its_end(open_store: OpenStore, message: Make) -> None:
@@ -331,6 +334,53 @@ def test_small_and_large_messages_in_turn(open_store: OpenStore, message: Make) 
     commit(store)
     again = open_store()
     assert bodies(again, again.recover()[1]) == [bytes([n]) * size for n, size in enumerate(sizes, 1)]
+
+
+class Machine(Disk):
+    """One that went down and came up again when its test says so."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+
+    def machine_run(self) -> str:
+        return self.run
+
+
+def delivered_after(open_store: OpenStore, message: Make, run: str, *, close: bool) -> list[int]:
+    """Delivery counts of three messages, of which the second was delivered, in another run of the machine."""
+    store = open_store(disk=Machine("a"))
+    store.recover()
+    entries = np.concatenate([access.append(store, True, message(), [1], [n]) for n in (1, 2, 3)])
+    access.delivered(store, entries[1], 7)
+    commit(store)
+    if close:
+        store.close()
+    again = open_store(disk=Machine(run))
+    counts: list[int] = again.recover()[1]["delivery_count"].tolist()
+    return counts
+
+
+def test_a_machine_that_went_down_may_have_forgotten_deliveries(open_store: OpenStore, message: Make) -> None:
+    assert delivered_after(open_store, message, "b", close=False) == [1, 7, 1]
+    third = open_store(disk=Machine("b")).recover()[1]
+    assert third["delivery_count"].tolist() == [1, 7, 1] and third["flags"].tolist() == [ENTRY_REDELIVERED] * 3
+
+
+@pytest.mark.parametrize(("run", "close"), [("a", False), ("a", True), ("b", True)])
+def test_a_process_that_died_or_was_stopped_has_forgotten_none(
+        open_store: OpenStore, message: Make, run: str, close: bool) -> None:
+    assert delivered_after(open_store, message, run, close=close) == [0, 7, 0]
+
+
+def test_the_name_of_the_machines_run_is_checked_like_any_file(open_store: OpenStore) -> None:
+    open_store(disk=Machine("a")).recover()
+    path = open_store.durable / "machine"
+    assert last_run(str(open_store.durable)) == "a"
+    path.write_bytes(b"warren-machine 1 b 00000000\n")
+    assert last_run(str(open_store.durable)) == ""
+    path.write_bytes(b"warren-machine 2 b %08x\n" % checksum(b"warren-machine 2 b"))
+    with pytest.raises(UnknownFormat, match="version 2"):
+        check_formats([str(open_store.durable)])
 
 
 def test_sealed_segments_hold_no_descriptors(open_store: OpenStore) -> None:
