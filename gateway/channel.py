@@ -184,9 +184,13 @@ class Channel(ChannelCore):
             self.prefetch.started(shard)
             self.grant()
 
-    def grant(self) -> None:
-        """Gives the shards that ask for it what credit is free."""
-        for shard, count in self.prefetch.grants():
+    def grant(self, asking: int | None = None) -> None:
+        """Gives the shards that ask for it what credit is free. One that has just asked hears also that none is: until
+        then it keeps messages from consumers of lower priority."""
+        grants = self.prefetch.grants()
+        if asking is not None and all(shard != asking for shard, _ in grants):
+            grants.append((asking, 0))
+        for shard, count in grants:
             self.connection.gateway.send_event(shard, {"event": "credit", "channel": self.handle, "count": count})
 
     def on_settled(self) -> None:

@@ -261,7 +261,7 @@ class Gateway(GatewayCore):
             return
         if name == "credit_wanted":
             channel_or_none.prefetch.wanted(shard, event["count"])
-            channel_or_none.grant()
+            channel_or_none.grant(shard)
         elif name == "credit_returned":
             channel_or_none.prefetch.returned(shard, event["count"])
             channel_or_none.grant()

@@ -18,7 +18,7 @@ from log.store cimport Entry, Message
 from shards.engine.ready_ring cimport drop_first_ready, first_ready
 from shards.engine.returned_heap cimport drop_first_returned
 from shards.engine.state cimport (
-    OUTGOING_TURN_BYTES_MAX, OWNER_IS_QUEUE, Channel, Connection, Consumer, EngineState, Gateway, Queue, enlist,
+    OUTGOING_TURN_BYTES_MAX, OWNER_IS_QUEUE, Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, enlist,
     outgoing_of, ready_count, unlist, untouch,
 )
 from shards.engine.unacked_ring cimport push_unacked
@@ -27,11 +27,23 @@ cdef enum:
     DELIVERY_COUNT_MAX = 254
 
 
+cdef bint asked_above(const Queue *queue) noexcept:
+    """Whether a level above the open one may turn out to have credit."""
+    cdef const Level *level = queue.levels
+    while level != queue.open:
+        if level.asking:
+            return True
+        level = level.lower
+    return False
+
+
 cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept:
     """The consumer whose turn it is, or NULL where none can take a message now."""
     cdef Consumer *consumer
     cdef Channel *channel
     while queue.open != NULL:
+        if queue.open != queue.levels and asked_above(queue):
+            return NULL
         consumer = queue.open.available.first
         channel = consumer.channel
         if channel.paused:
@@ -44,6 +56,9 @@ cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept:
                 channel.in_wanting = True
                 channel.wanting_next = engine.wanting
                 engine.wanting = channel
+            if channel.asking or channel.wanted == 0:
+                consumer.asking = True
+                consumer.level.asking += 1
         elif channel.connection.delivered_bytes - channel.connection.credited_bytes >= CONNECTION_WINDOW_BYTES:
             enlist(consumer, &channel.connection.waiting)
         elif channel.gateway.congested or outgoing_of(channel.gateway).size >= OUTGOING_TURN_BYTES_MAX:

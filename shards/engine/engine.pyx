@@ -314,15 +314,17 @@ cdef class Engine(EngineState):
         there.paused = paused
         there.credit = 0
         there.wanted = 0
+        there.asking = False
         wake(self, &there.waiting)
 
     def grant(self, uint32_t gateway, uint32_t channel, uint64_t count) -> None:
-        """Credit for a limited channel."""
+        """Credit for a limited channel. None is an answer, too: lower priorities have their turn."""
         cdef Channel *there = <Channel *> handle_at(&self.gateway_at(gateway).channels, channel)
         if there == NULL or not there.limited:
             return
         there.credit += count
         there.wanted -= min(there.wanted, count)
+        there.asking = False
         if not there.in_credited:
             there.in_credited = True
             there.credited_next = self.credited
@@ -351,6 +353,7 @@ cdef class Engine(EngineState):
                 demand = demand_of(channel)
                 if demand:
                     channel.wanted = demand
+                    channel.asking = True
                     self.event(channel.gateway.index, b'{"event":"credit_wanted","channel":%d,"count":%d}'
                                % (channel.handle, demand))
                 else:

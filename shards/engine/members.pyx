@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free
 
 from shards.engine.settling cimport requeue_all
 from shards.engine.state cimport (
-    Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, make_available, unlist,
+    Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, make_available, touch, unlist,
 )
 from shards.engine.tables cimport HandleTable, handle_at, handle_slot, put_handle, take_handle
 from shards.engine.unacked_ring cimport free_unacked
@@ -75,11 +75,16 @@ cdef Level *level_for(Queue *queue, int64_t priority) except NULL:
     return level
 
 
-cdef void leave_level(Consumer *consumer) noexcept:
+cdef void leave_level(EngineState engine, Consumer *consumer) noexcept:
     """The consumer is in no list any more."""
     cdef Level *level = consumer.level
     cdef Level **place = &consumer.queue.levels
     level.consumer_count -= 1
+    if consumer.asking:
+        # levels below need not wait for its answer any more
+        consumer.asking = False
+        level.asking -= 1
+        touch(engine, consumer.queue)
     if level.consumer_count == 0:
         while place[0] != level:
             place = &place[0].lower
@@ -120,7 +125,7 @@ cdef int remove_consumer(EngineState engine, Consumer *consumer, list unused) ex
     cdef Queue *queue = consumer.queue
     cdef Channel *channel = consumer.channel
     unlist(consumer)
-    leave_level(consumer)
+    leave_level(engine, consumer)
     take_handle(&channel.gateway.consumers, consumer)
     if consumer.channel_previous == NULL:
         channel.consumers = consumer.channel_next

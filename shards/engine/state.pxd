@@ -28,6 +28,7 @@ cdef struct ConsumerList:
 cdef struct Level:
     int64_t priority
     uint32_t consumer_count
+    uint32_t asking                 # consumers whose channel asks for credit: levels below wait for the answer
     ConsumerList available
     Level *lower                    # the next priority below
 
@@ -61,6 +62,7 @@ cdef struct Consumer:
     uint32_t unacked
     bint no_ack
     bint cancelled                  # kept until its last message is settled
+    bint asking                     # counted in its level's asking
     Queue *queue                    # outlives it: a queue that goes takes its consumers and their messages along
     Level *level                    # of the queue; NULL once it is cancelled
     Channel *channel
@@ -86,6 +88,7 @@ cdef struct Channel:
     bint paused                     # channel.flow: nothing is dispatched at all
     uint64_t credit
     uint64_t wanted                 # asked for and not granted yet
+    bint asking                     # for what is wanted, and the gateway has not answered: it may have plenty or none
     ConsumerList waiting
     bint in_wanting                 # in the engine's lists of channels whose credit is to be looked at
     bint in_credited
@@ -231,6 +234,9 @@ cdef inline void untouch(EngineState engine, Queue *queue) noexcept:
 cdef inline void make_available(EngineState engine, Consumer *consumer) noexcept:
     """Something that held it back has changed; whether another thing does shows when its turn comes."""
     cdef Queue *queue = consumer.queue
+    if consumer.asking:
+        consumer.asking = False
+        consumer.level.asking -= 1
     enlist(consumer, &consumer.level.available)
     if queue.open == NULL or consumer.level.priority > queue.open.priority:
         queue.open = consumer.level

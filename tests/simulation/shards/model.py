@@ -60,6 +60,7 @@ class Channel:
     limit: int | None = None
     credit_out: int = 0
     wanted: int = 0
+    asking: bool = False
 
     def held(self) -> int:
         return sum(1 for _, consumer in self.unacked.values() if consumer is not None)
@@ -199,12 +200,15 @@ class Model:
         """
         turn_bytes = [sum(record.record_bytes for record in records) for records in gateways]
         connection_bytes: dict[tuple[int, int], int] = {}
+        held: dict[int, int] = {}
         deliveries: dict[int, list[tuple[int, Consumer]]] = {}
         for gateway, records in enumerate(gateways):
             for record in records:
                 consumer = self.consumers[gateway, record.consumer]
                 connection = (gateway, consumer.channel.connection.handle)
                 connection_bytes[connection] = connection_bytes.get(connection, 0) + record.record_bytes
+                if not consumer.no_ack:
+                    held[id(consumer.channel)] = held.get(id(consumer.channel), 0) + 1
                 deliveries.setdefault(consumer.queue, []).append((number_in(record.body, consumer.queue), consumer))
         for queue_id, in_order in deliveries.items():
             rivals = [consumer for consumer in self.consumers.values() if consumer.queue == queue_id]
@@ -216,7 +220,10 @@ class Model:
                 and turn_bytes[rival.gateway] < TURN_BYTES
                 and not rival.channel.connection.full_with(
                     connection_bytes.get((rival.gateway, rival.channel.connection.handle), 0))
-                and (rival.no_ack or rival.channel.limit is None)
+                and (
+                    rival.no_ack or rival.channel.limit is None
+                    or rival.channel.held() + held.get(id(rival.channel), 0) < rival.channel.limit
+                )
             ]
             given: dict[int, int] = {}
             for number, consumer in sorted(in_order, key=lambda delivery: delivery[0]):

@@ -21,6 +21,7 @@ QUEUES = 4
 CHANNEL_SLOTS = 6
 CONNECTION_SLOTS = 3
 GENERATION = 1 << 20
+HURRY = 0.2
 PRIORITIES = [0, 0, 0, 1, 10, -(1 << 40)]
 
 
@@ -58,24 +59,30 @@ class World:
             [40, 40, 12, 5, 8, 4, 4, 3, 4, 1, 1, 8, 3, 0.5, 0.7, 1, 0.5],
         )[0]
         operation()
-        self.run_until_quiet()
-        self.check()
+        if self.dice.random() < HURRY:
+            # what the engine asks the gateway is not answered before the next operation
+            self.grant(answer=False)
+            self.turn()
+        else:
+            self.run_until_quiet()
+            self.check()
 
     def run_until_quiet(self) -> None:
         """Dispatch, take, grant credit, until nothing more comes."""
-        while True:
-            self.engine.dispatch()
-            records = [self.take(gateway) for gateway in range(GATEWAYS)]
-            events = [
-                (gateway, record) for gateway in range(GATEWAYS) for record in records[gateway]
-                if isinstance(record, wire.Json)
-            ]
-            self.model.delivered([[r for r in taken if isinstance(r, wire.Deliver)] for taken in records])
-            for gateway, event in events:
-                self.on_event(gateway, event.document)
-            granted = self.grant()
-            if not any(records) and not granted and self.engine.idle:
-                return
+        self.grant()
+        while self.turn() or self.grant() or not self.engine.idle:
+            pass
+
+    def turn(self) -> bool:
+        """One dispatch; whether anything came of it."""
+        self.engine.dispatch()
+        records = [self.take(gateway) for gateway in range(GATEWAYS)]
+        self.model.delivered([[r for r in taken if isinstance(r, wire.Deliver)] for taken in records])
+        for gateway, taken in enumerate(records):
+            for record in taken:
+                if isinstance(record, wire.Json):
+                    self.on_event(gateway, record.document)
+        return any(records)
 
     def take(self, gateway: int) -> list[Any]:
         batch = bytes(self.engine.outgoing(gateway))
@@ -99,19 +106,23 @@ class World:
             return
         if event["event"] == "credit_wanted":
             channel.wanted = event["count"]
+            channel.asking = True
         else:
             assert event["event"] == "credit_returned"
             channel.credit_out -= event["count"]
             assert channel.credit_out >= 0
             channel.wanted = 0
 
-    def grant(self) -> bool:
+    def grant(self, *, answer: bool = True) -> bool:
+        """Credit that is free goes to who wants it; who has just asked hears at once, or not yet."""
         granted = False
         for (gateway, handle), channel in self.model.channels.items():
-            if channel.limit is None:
+            if channel.limit is None or (channel.asking and not answer):
                 continue
             count = min(channel.wanted, channel.limit - channel.held() - channel.credit_out)
-            if count > 0:
+            if count > 0 or channel.asking:
+                count = max(count, 0)
+                channel.asking = False
                 channel.credit_out += count
                 channel.wanted -= count
                 self.engine.grant(gateway, handle, count)
@@ -241,7 +252,7 @@ class World:
             channel.gateway, channel.handle, limited=limit is not None, prefetch=prefetch,
             connection=channel.connection.handle,
         )
-        channel.limit, channel.credit_out, channel.wanted = limit, 0, 0
+        channel.limit, channel.credit_out, channel.wanted, channel.asking = limit, 0, 0, False
 
     def recover(self) -> None:
         channel = self.a_channel()

@@ -287,10 +287,11 @@ async def test_a_prefetch_counts_deliveries_of_two_shards(bench: Bench) -> None:
     one.say(event({"event": "credit_wanted", "channel": channel, "count": 10}))
     other.say(event({"event": "credit_wanted", "channel": channel, "count": 10}))
     await turn()
-    assert one.events() == [{"event": "credit", "channel": channel, "count": 3}] and other.events() == []
+    assert one.events() == [{"event": "credit", "channel": channel, "count": 3}]
+    assert other.events() == [{"event": "credit", "channel": channel, "count": 0}]
     one.say(event({"event": "credit_returned", "channel": channel, "count": 2}))
     await turn()
-    assert other.events() == [{"event": "credit", "channel": channel, "count": 2}]
+    assert other.events()[1:] == [{"event": "credit", "channel": channel, "count": 2}]
 
 
 @scenario

@@ -137,3 +137,43 @@ def test_a_queue_goes_with_all_its_levels(bench: Bench) -> None:
     bench.consume(7, channel=7)
     bench.feed(publish(1))
     assert consumers(bench) == [5, 5, 7]
+
+
+def test_lower_ones_wait_until_it_is_known_whether_the_channel_of_a_higher_one_has_credit(bench: Bench) -> None:
+    bench.consume(1)
+    bench.engine.qos(0, 2, limited=True, connection=1)
+    bench.consume(2, channel=2, priority=1)
+    bench.feed(publish(1), publish(1), publish(1))
+    (asked,) = bench.take()
+    assert asked.document == {"event": "credit_wanted", "channel": 2, "count": 3}
+    bench.engine.grant(0, 2, 1)
+    bench.engine.dispatch()
+    assert consumers(bench) == [2, 1, 1]
+    bench.feed(publish(1))
+    assert consumers(bench) == [1]
+    bench.engine.grant(0, 2, 2)
+    bench.feed(publish(1), publish(1), publish(1))
+    assert consumers(bench) == [2, 2]
+    bench.engine.cancel(0, 2)
+    bench.consume(3, channel=3)
+    assert consumers(bench) == [1]
+
+
+@pytest.mark.parametrize("how", ["cancel", "close", "unlimited", "gateway"])
+def test_an_answer_that_never_comes_holds_nobody_up(bench: Bench, how: str) -> None:
+    bench.consume(1, gateway=1)
+    bench.engine.qos(0, 2, limited=True, connection=1)
+    bench.consume(2, channel=2, priority=1)
+    bench.feed(publish(1))
+    assert consumers(bench, 1) == []
+    match how:
+        case "cancel":
+            bench.engine.cancel(0, 2)
+        case "close":
+            bench.engine.close_channel(0, 2)
+        case "unlimited":
+            bench.engine.qos(0, 2, limited=False)
+        case "gateway":
+            bench.engine.gateway_down(0)
+    bench.engine.dispatch()
+    assert (consumers(bench, 0), consumers(bench, 1)) == (([2], []) if how == "unlimited" else ([], [1]))
