@@ -1,7 +1,8 @@
-"""`python -m bench`: starts both brokers, lets amqpload's compare.py alternate between them, prints the table of README.md.
+"""`python -m bench`: starts both brokers, lets amqpload's compare.py alternate between them, prints README.md's table.
 
 Owns nothing but temporary directories; each broker keeps its data on the disk there, and nowhere in memory.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -27,10 +28,16 @@ COMPILER_FLAGS: Final = ("-O2", "-g", "-pthread")
 
 def main() -> int:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--amqpload", type=Path, default=os.environ.get("AMQPLOAD"), metavar="DIR",
-                        help="directory of amqpload.c and compare.py (environment: AMQPLOAD)")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--amqpload",
+        type=Path,
+        default=os.environ.get("AMQPLOAD"),
+        metavar="DIR",
+        help="directory of amqpload.c and compare.py (environment: AMQPLOAD)",
+    )
     parser.add_argument("--scenario", action="append", help=f"repeatable; default: {', '.join(SCENARIOS)}")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
@@ -57,9 +64,20 @@ def main() -> int:
         warren = stack.enter_context(Warren(directory / "warren", gateways=options.gateways, shards=options.shards))
         brokers.append(f"warren={warren.port}:{warren.supervisor_pid}")
         results = options.json_out or directory / "results.json"
-        command = [sys.executable, str(Path(options.amqpload) / "compare.py"), "--amqpload", str(program), "--json-out",
-                   str(results), "--reps", str(options.reps), "--seconds", str(options.seconds), "--warmup",
-                   str(options.warmup)]
+        command = [
+            sys.executable,
+            str(Path(options.amqpload) / "compare.py"),
+            "--amqpload",
+            str(program),
+            "--json-out",
+            str(results),
+            "--reps",
+            str(options.reps),
+            "--seconds",
+            str(options.seconds),
+            "--warmup",
+            str(options.warmup),
+        ]
         for scenario in options.scenario or SCENARIOS:
             command += ["--scenario", scenario]
         code = subprocess.run([*command, *brokers], check=False).returncode
@@ -93,11 +111,16 @@ def running_rabbitmq(directory: Path) -> Iterator[RabbitMQ]:
 
 def machine() -> str:
     """Where the numbers are from."""
-    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-              if line.startswith("model name")]
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores ({models[0] if models else platform.machine()}), Linux {platform.release()}, Python " \
-           f"{platform.python_version()}; the load generator runs on the same cores"
+    return (
+        f"{cores} cores ({models[0] if models else platform.machine()}), Linux {platform.release()}, Python "
+        f"{platform.python_version()}; the load generator runs on the same cores"
+    )
 
 
 if __name__ == "__main__":

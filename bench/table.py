@@ -1,4 +1,5 @@
 """The results of compare.py as the Markdown table of README.md: medians, and Warren's ratio to RabbitMQ."""
+
 from __future__ import annotations
 
 import statistics
@@ -9,12 +10,21 @@ Result = dict[str, Any]
 
 BASE: Final = "rabbitmq"
 OWN: Final = "warren"
-HEAD: Final = ("scenario", "RabbitMQ msgs/s", "Warren msgs/s", "ratio", "RabbitMQ CPU us/msg", "Warren CPU us/msg",
-               "RabbitMQ p50 / p99", "Warren p50 / p99", "checked")
+HEAD: Final = (
+    "scenario",
+    "RabbitMQ msgs/s",
+    "Warren msgs/s",
+    "ratio",
+    "RabbitMQ CPU us/msg",
+    "Warren CPU us/msg",
+    "RabbitMQ p50 / p99",
+    "Warren p50 / p99",
+    "checked",
+)
 
 
 def render(results: Sequence[Result]) -> str:
-    """A row per scenario. A run that the generator found at fault counts in no median; `checked` tells how many were."""
+    """A row per scenario. A run that the generator found at fault counts in no median; `checked` tells."""
     rows = [_row(name, [one for one in results if one["scenario"] == name]) for name in _in_order(results)]
     lines = [HEAD, tuple("---" if column == 0 else "---:" for column in range(len(HEAD))), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -29,8 +39,17 @@ def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
     own = [one for one in results if one["name"] == OWN and one["status"] == 0]
     base_rate, own_rate = _median(base, _rate), _median(own, _rate)
     ratio = f"**{own_rate / base_rate:.2f}**" if base_rate and own_rate else "-"
-    return (name, _whole(base_rate), _whole(own_rate), ratio, _cpu(base), _cpu(own), _latency(base), _latency(own),
-            f"{len(base) + len(own)}/{len(results)}")
+    return (
+        name,
+        _whole(base_rate),
+        _whole(own_rate),
+        ratio,
+        _cpu(base),
+        _cpu(own),
+        _latency(base),
+        _latency(own),
+        f"{len(base) + len(own)}/{len(results)}",
+    )
 
 
 def _rate(result: Result) -> float | None:

@@ -4,6 +4,7 @@
 Warren and, where RabbitMQ is installed, also the tests marked ``oracle``: behaviour that is doubtful enough to be compared
 in every run. ``TEST_RABBITMQ=host:port`` uses a RabbitMQ that is already running (with the accounts of harness/accounts.py).
 """
+
 from __future__ import annotations
 
 import itertools
@@ -14,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.harness import oracle
-from tests.harness.client import Client, Endpoint, connect
 from tests.harness.channel import ChannelClient
+from tests.harness.client import Client, Endpoint, connect
 from tests.harness.methods import Channel, Exchange, Queue
 from tests.harness.warren import Warren
 
@@ -25,13 +26,19 @@ RABBITMQ = "rabbitmq"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--brokers", choices=("marked", WARREN, RABBITMQ, "both"), default="marked")
-    parser.addoption("--link", choices=("shared-memory", "zeromq"), default="shared-memory",
-                     help="kind of link between the processes of the session's broker")
+    parser.addoption(
+        "--link",
+        choices=("shared-memory", "zeromq"),
+        default="shared-memory",
+        help="kind of link between the processes of the session's broker",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "oracle: doubtful behaviour, also compared with RabbitMQ in every run")
-    config.addinivalue_line("markers", "warren_only(reason): Warren differs from RabbitMQ 3.10 here, or the test needs Warren")
+    config.addinivalue_line(
+        "markers", "warren_only(reason): Warren differs from RabbitMQ 3.10 here, or the test needs Warren"
+    )
     config.addinivalue_line("markers", "rabbitmq_only(reason): what RabbitMQ 3.10 does and Warren does not")
 
 

@@ -1,4 +1,5 @@
 """The small Celery application of the tests; its broker is named by the environment."""
+
 from __future__ import annotations
 
 import os

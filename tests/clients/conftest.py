@@ -1,4 +1,5 @@
 """What the tests with real client libraries share."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -12,8 +13,15 @@ from tests.harness.client import Endpoint
 
 def parameters(broker: Endpoint, **options: object) -> pika.ConnectionParameters:
     """How pika reaches the broker."""
-    return pika.ConnectionParameters(broker.host, broker.port, "/", pika.PlainCredentials("guest", "guest"),
-                                     blocked_connection_timeout=20, socket_timeout=10, **options)
+    return pika.ConnectionParameters(
+        broker.host,
+        broker.port,
+        "/",
+        pika.PlainCredentials("guest", "guest"),
+        blocked_connection_timeout=20,
+        socket_timeout=10,
+        **options,
+    )
 
 
 @pytest.fixture

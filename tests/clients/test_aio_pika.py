@@ -1,4 +1,5 @@
 """aio-pika over a live broker."""
+
 from __future__ import annotations
 
 import asyncio
@@ -29,8 +30,14 @@ async def test_publish_with_confirms_and_iterate(connection: AbstractConnection,
     queue = await channel.declare_queue(names("q"), durable=True)
     exchange = await channel.declare_exchange(names("e"), aio_pika.ExchangeType.TOPIC, durable=True)
     await queue.bind(exchange, "orders.*")
-    await asyncio.gather(*(exchange.publish(
-        aio_pika.Message(str(n).encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT), "orders.new") for n in range(200)))
+    await asyncio.gather(
+        *(
+            exchange.publish(
+                aio_pika.Message(str(n).encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT), "orders.new"
+            )
+            for n in range(200)
+        )
+    )
     got = []
     async with queue.iterator() as messages:
         async for message in messages:
@@ -114,8 +121,21 @@ async def test_headers_exchange_and_properties(connection: AbstractConnection, n
     queue = await channel.declare_queue(exclusive=True)
     await queue.bind(exchange, "", arguments={"x-match": "all", "kind": "report", "format": "pdf"})
     await exchange.publish(aio_pika.Message(b"no", headers={"kind": "report"}), "")
-    await exchange.publish(aio_pika.Message(b"yes", headers={"kind": "report", "format": "pdf"}, priority=3,
-                                            message_id="m-1", content_type="application/pdf"), "")
+    await exchange.publish(
+        aio_pika.Message(
+            b"yes",
+            headers={"kind": "report", "format": "pdf"},
+            priority=3,
+            message_id="m-1",
+            content_type="application/pdf",
+        ),
+        "",
+    )
     message: AbstractIncomingMessage = await queue.get(timeout=WAIT_S)
-    assert (message.body, message.message_id, message.content_type, message.priority) == (b"yes", "m-1", "application/pdf", 3)
+    assert (message.body, message.message_id, message.content_type, message.priority) == (
+        b"yes",
+        "m-1",
+        "application/pdf",
+        3,
+    )
     await message.ack()

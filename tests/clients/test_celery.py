@@ -1,4 +1,5 @@
 """A small Celery application: a real worker process, results over rpc://, retries, ETA, chains, inspection."""
+
 from __future__ import annotations
 
 import os
@@ -30,9 +31,26 @@ def celery(broker: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     log = tmp_path_factory.mktemp("celery") / "worker.log"
     with open(log, "wb") as output:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "tests.clients.celery_application", "worker", "--concurrency", "2",
-             "--loglevel", "INFO", "-n", f"worker-{os.getpid()}-{broker.broker}@localhost"],
-            cwd=ROOT, env=environment(**variables), stdout=output, stderr=output, start_new_session=True)
+            [
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "tests.clients.celery_application",
+                "worker",
+                "--concurrency",
+                "2",
+                "--loglevel",
+                "INFO",
+                "-n",
+                f"worker-{os.getpid()}-{broker.broker}@localhost",
+            ],
+            cwd=ROOT,
+            env=environment(**variables),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     os.environ.update(variables)
     for name in [name for name in sys.modules if name == "tests.clients.celery_application"]:
         del sys.modules[name]

@@ -1,4 +1,5 @@
 """kombu over a live broker."""
+
 from __future__ import annotations
 
 import socket

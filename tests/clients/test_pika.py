@@ -1,4 +1,5 @@
 """pika over a live broker: the sequences that everyday programs are made of."""
+
 from __future__ import annotations
 
 import functools
@@ -72,8 +73,7 @@ def test_messages_of_a_consumer_that_dies_are_delivered_again(connect: Connect, 
         consumer.kill()
         consumer.communicate()
     again = take(channel, names("q"), 4)
-    assert [(body, method.redelivered) for method, _, body in again] == [
-        (str(n).encode(), True) for n in (0, 2, 3, 4)]
+    assert [(body, method.redelivered) for method, _, body in again] == [(str(n).encode(), True) for n in (0, 2, 3, 4)]
 
 
 def test_prefetch_1_gives_the_next_message_to_the_idle_consumer(connect: Connect, names: Names) -> None:
@@ -151,15 +151,20 @@ def test_confirms_with_multiple(broker: Endpoint, names: Names) -> None:
         return done
 
     def on_declared(channel: Any, _frame: Any) -> None:
-        channel.confirm_delivery(on_confirm, lambda _f: [
-            channel.basic_publish("", names("q"), str(n), PERSISTENT) for n in range(count)])
+        channel.confirm_delivery(
+            on_confirm, lambda _f: [channel.basic_publish("", names("q"), str(n), PERSISTENT) for n in range(count)]
+        )
 
     connection = pika.SelectConnection(
         parameters(broker),
-        on_open_callback=lambda c: c.channel(on_open_callback=lambda ch: ch.queue_declare(
-            names("q"), durable=True, callback=lambda frame: on_declared(ch, frame))),
+        on_open_callback=lambda c: c.channel(
+            on_open_callback=lambda ch: ch.queue_declare(
+                names("q"), durable=True, callback=lambda frame: on_declared(ch, frame)
+            )
+        ),
         on_close_callback=lambda c, _reason: c.ioloop.stop(),
-        on_open_error_callback=lambda c, error: (state.update(error=error), c.ioloop.stop()))
+        on_open_error_callback=lambda c, error: (state.update(error=error), c.ioloop.stop()),
+    )
     connection.ioloop.call_later(20, connection.ioloop.stop)
     connection.ioloop.start()
     assert state["error"] is None
@@ -172,16 +177,21 @@ def test_rpc_over_reply_to_and_correlation_id(connect: Connect, names: Names) ->
     client, server = connect(), connect()
     requests = server.channel()
     requests.queue_declare(names("rpc"))
-    requests.basic_consume(names("rpc"), lambda ch, m, p, body: (
-        ch.basic_publish("", p.reply_to, body[::-1], pika.BasicProperties(correlation_id=p.correlation_id)),
-        ch.basic_ack(m.delivery_tag)))
+    requests.basic_consume(
+        names("rpc"),
+        lambda ch, m, p, body: (
+            ch.basic_publish("", p.reply_to, body[::-1], pika.BasicProperties(correlation_id=p.correlation_id)),
+            ch.basic_ack(m.delivery_tag),
+        ),
+    )
     channel = client.channel()
     reply_to = channel.queue_declare("", exclusive=True).method.queue
     answers: dict[str, bytes] = {}
     channel.basic_consume(reply_to, lambda ch, m, p, body: answers.update({p.correlation_id: body}), auto_ack=True)
     for number in range(20):
-        channel.basic_publish("", names("rpc"), f"request {number}",
-                              pika.BasicProperties(reply_to=reply_to, correlation_id=str(number)))
+        channel.basic_publish(
+            "", names("rpc"), f"request {number}", pika.BasicProperties(reply_to=reply_to, correlation_id=str(number))
+        )
     while len(answers) < 20:
         server.process_data_events(time_limit=0.02)
         client.process_data_events(time_limit=0.02)
@@ -227,7 +237,7 @@ def test_big_messages_both_ways(connect: Connect, names: Names) -> None:
     channel.queue_declare(names("q"))
     body = bytes(range(256)) * 4096
     channel.basic_publish("", names("q"), body)
-    method, _, got = channel.basic_get(names("q"), auto_ack=True)
+    _, _, got = channel.basic_get(names("q"), auto_ack=True)
     assert got == body
 
 

@@ -1,4 +1,5 @@
 """RabbitMQ's six tutorials, as programs that run side by side and whose results are checked."""
+
 from __future__ import annotations
 
 import threading
@@ -39,8 +40,9 @@ def run(broker: Endpoint) -> Iterator[Callable[..., Future[Any]]]:
         yield start
 
 
-def receive(channel: BlockingChannel, queue: str, count: int, *, auto_ack: bool = True,
-            ready: threading.Barrier | None = None) -> list[bytes]:
+def receive(
+    channel: BlockingChannel, queue: str, count: int, *, auto_ack: bool = True, ready: threading.Barrier | None = None
+) -> list[bytes]:
     """Consume until so many messages have come."""
     bodies: list[bytes] = []
 
@@ -82,8 +84,12 @@ def test_2_work_queues(connect: Connect, run: Callable[..., Future[Any]], names:
     def new_task(channel: BlockingChannel) -> None:
         channel.queue_declare(queue=queue, durable=True)
         for task in tasks:
-            channel.basic_publish(exchange="", routing_key=queue, body=task,
-                                  properties=pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent))
+            channel.basic_publish(
+                exchange="",
+                routing_key=queue,
+                body=task,
+                properties=pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent),
+            )
 
     def worker(channel: BlockingChannel) -> int:
         channel.queue_declare(queue=queue, durable=True)
@@ -129,8 +135,13 @@ def test_3_publish_subscribe(connect: Connect, run: Callable[..., Future[Any]], 
         assert one.result(WAIT_S) == [f"info: {n}".encode() for n in range(10)]
 
 
-def routed(run: Callable[..., Future[Any]], exchange: str, kind: str, messages: list[str],
-           wanted: dict[tuple[str, ...], list[str]]) -> None:
+def routed(
+    run: Callable[..., Future[Any]],
+    exchange: str,
+    kind: str,
+    messages: list[str],
+    wanted: dict[tuple[str, ...], list[str]],
+) -> None:
     """Tutorials 4 and 5: subscribers bind keys, an emitter publishes `messages` as key and body."""
     ready = threading.Barrier(len(wanted) + 1)
 
@@ -155,21 +166,33 @@ def routed(run: Callable[..., Future[Any]], exchange: str, kind: str, messages: 
 
 def test_4_routing(run: Callable[..., Future[Any]], names: Names) -> None:
     severities = ["info", "warning", "error", "debug", "error"]
-    routed(run, names("direct_logs"), "direct", severities, {
-        ("warning", "error"): ["warning", "error", "error"],
-        ("info", "warning", "error"): ["info", "warning", "error", "error"],
-        ("error",): ["error", "error"],
-    })
+    routed(
+        run,
+        names("direct_logs"),
+        "direct",
+        severities,
+        {
+            ("warning", "error"): ["warning", "error", "error"],
+            ("info", "warning", "error"): ["info", "warning", "error", "error"],
+            ("error",): ["error", "error"],
+        },
+    )
 
 
 def test_5_topics(run: Callable[..., Future[Any]], names: Names) -> None:
-    routed(run, names("topic_logs"), "topic", ["kern.critical", "kern.info", "cron.critical", "mail", "lazy.a.b"], {
-        ("#",): ["kern.critical", "kern.info", "cron.critical", "mail", "lazy.a.b"],
-        ("kern.*",): ["kern.critical", "kern.info"],
-        ("*.critical",): ["kern.critical", "cron.critical"],
-        ("kern.*", "*.critical"): ["kern.critical", "kern.info", "cron.critical"],
-        ("lazy.#",): ["lazy.a.b"],
-    })
+    routed(
+        run,
+        names("topic_logs"),
+        "topic",
+        ["kern.critical", "kern.info", "cron.critical", "mail", "lazy.a.b"],
+        {
+            ("#",): ["kern.critical", "kern.info", "cron.critical", "mail", "lazy.a.b"],
+            ("kern.*",): ["kern.critical", "kern.info"],
+            ("*.critical",): ["kern.critical", "cron.critical"],
+            ("kern.*", "*.critical"): ["kern.critical", "kern.info", "cron.critical"],
+            ("lazy.#",): ["lazy.a.b"],
+        },
+    )
 
 
 def fibonacci(n: int) -> int:
@@ -188,8 +211,12 @@ def test_6_rpc(connect: Connect, run: Callable[..., Future[Any]], names: Names) 
 
         def on_request(ch: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
             nonlocal served
-            ch.basic_publish(exchange="", routing_key=properties.reply_to, body=str(fibonacci(int(body))),
-                             properties=pika.BasicProperties(correlation_id=properties.correlation_id))
+            ch.basic_publish(
+                exchange="",
+                routing_key=properties.reply_to,
+                body=str(fibonacci(int(body))),
+                properties=pika.BasicProperties(correlation_id=properties.correlation_id),
+            )
             ch.basic_ack(delivery_tag=method.delivery_tag)
             served += 1
             if served == calls:
@@ -204,13 +231,20 @@ def test_6_rpc(connect: Connect, run: Callable[..., Future[Any]], names: Names) 
     channel.queue_declare(queue=names("rpc_queue"))
     callback_queue = channel.queue_declare(queue="", exclusive=True).method.queue
     answers: dict[str, bytes] = {}
-    channel.basic_consume(queue=callback_queue, auto_ack=True,
-                          on_message_callback=lambda ch, method, props, body: answers.update({props.correlation_id: body}))
+    channel.basic_consume(
+        queue=callback_queue,
+        auto_ack=True,
+        on_message_callback=lambda ch, method, props, body: answers.update({props.correlation_id: body}),
+    )
     result = run(server)
     for n in range(calls):
         correlation_id = str(uuid.uuid4())
-        channel.basic_publish(exchange="", routing_key=names("rpc_queue"), body=str(n),
-                              properties=pika.BasicProperties(reply_to=callback_queue, correlation_id=correlation_id))
+        channel.basic_publish(
+            exchange="",
+            routing_key=names("rpc_queue"),
+            body=str(n),
+            properties=pika.BasicProperties(reply_to=callback_queue, correlation_id=correlation_id),
+        )
         while correlation_id not in answers:
             connection.process_data_events(time_limit=WAIT_S)
         assert int(answers[correlation_id]) == fibonacci(n)

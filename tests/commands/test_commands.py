@@ -1,8 +1,8 @@
 """The command line against a broker that runs: what is listed is what clients did, and what is changed holds for them."""
+
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,11 +22,23 @@ def warren(warren_session: Warren) -> Warren:
 def test_status_names_every_process(warren: Warren) -> None:
     processes = warren.status()["processes"]
     assert sorted((one["role"], one["index"]) for one in processes) == [
-        ("catalog", 0), ("gateway", 0), ("gateway", 1), ("shard", 0), ("shard", 1), ("supervisor", 0)]
+        ("catalog", 0),
+        ("gateway", 0),
+        ("gateway", 1),
+        ("shard", 0),
+        ("shard", 1),
+        ("supervisor", 0),
+    ]
     assert all(one["state"] == "ready" for one in processes)
     titles = [Path(f"/proc/{one['pid']}/cmdline").read_bytes().rstrip(b"\0").decode() for one in processes]
-    assert sorted(titles) == ["warren: catalog", "warren: gateway 0", "warren: gateway 1", "warren: shard 0",
-                              "warren: shard 1", "warren: supervisor"]
+    assert sorted(titles) == [
+        "warren: catalog",
+        "warren: gateway 0",
+        "warren: gateway 1",
+        "warren: shard 0",
+        "warren: shard 1",
+        "warren: supervisor",
+    ]
 
 
 def test_the_program_itself(warren: Warren) -> None:
@@ -51,24 +63,47 @@ def test_lists(warren: Warren) -> None:
         channel.deliveries(2)
         channel.expect_nothing("listed-q")
         queue = one_of(warren.listing("queues"), name="listed-q")
-        assert (queue["messages"], queue["messages_ready"], queue["messages_unacknowledged"], queue["consumers"]) == (3, 1, 2, 1)
+        assert (queue["messages"], queue["messages_ready"], queue["messages_unacknowledged"], queue["consumers"]) == (
+            3,
+            1,
+            2,
+            1,
+        )
         assert one_of(warren.listing("exchanges"), name="listed-e")["type"] == "topic"
         binding = one_of(warren.listing("bindings"), source="listed-e")
         assert (binding["destination"], binding["routing_key"]) == ("listed-q", "a.#")
         host, port = client.socket.getsockname()
         connection = next(row for row in warren.listing("connections") if row["name"].startswith(f"{host}:{port} -> "))
         assert (connection["user"], connection["vhost"], connection["state"], connection["channels"]) == (
-            "guest", "/", "running", 1)
+            "guest",
+            "/",
+            "running",
+            1,
+        )
         row = one_of(warren.listing("channels"), connection=connection["id"])
         assert (row["number"], row["messages_unacknowledged"], row["consumer_count"]) == (3, 2, 1)
         consumer = one_of(warren.listing("consumers"), connection=connection["id"])
-        assert (consumer["consumer_tag"], consumer["queue"], consumer["prefetch_count"]) == ("listed-tag", "listed-q", 2)
+        assert (consumer["consumer_tag"], consumer["queue"], consumer["prefetch_count"]) == (
+            "listed-tag",
+            "listed-q",
+            2,
+        )
         channel.cancel("listed-tag")
         channel.delete("listed-q")
         channel.delete_exchange("listed-e")
     assert {row["name"] for row in warren.listing("vhosts")} >= {"/", OTHER_VHOST}
     assert one_of(warren.listing("users"), name="guest")["tags"] == ["administrator"]
-    for what in ("queues", "exchanges", "bindings", "connections", "channels", "consumers", "vhosts", "users", "permissions"):
+    for what in (
+        "queues",
+        "exchanges",
+        "bindings",
+        "connections",
+        "channels",
+        "consumers",
+        "vhosts",
+        "users",
+        "permissions",
+    ):
         assert warren.command("list", what)
 
 
@@ -90,7 +125,7 @@ def test_a_user_from_birth_to_death(warren: Warren) -> None:
         channel.expect_error(403)
         warren.command("set-permissions", "--vhost", "of-zora", "zora", ".*", ".*", ".*")
         channel = client.channel()
-        channel.declare("theirs")                                              # holds for open connections, at once
+        channel.declare("theirs")  # holds for open connections, at once
         warren.command("change-password", "zora", "--password", "second")
         refused(warren, "zora", "first", "of-zora", 403)
         connect(warren.endpoint, user="zora", password="second", vhost="of-zora").close()
@@ -132,14 +167,23 @@ def test_close_a_connection(warren: Warren) -> None:
         row = next(row for row in warren.listing("connections") if row["name"].startswith(f"{host}:{port} -> "))
         warren.command("close-connection", str(row["id"]), "--reason", "by the test")
         client.expect_connection_error(320, "CONNECTION_FORCED - by the test")
-    wait_until(lambda: not any(row["name"] == "of-the-closed" for row in warren.listing("queues")), "the exclusive queue's end")
+    wait_until(
+        lambda: not any(row["name"] == "of-the-closed" for row in warren.listing("queues")), "the exclusive queue's end"
+    )
 
 
-@pytest.mark.parametrize("arguments, text", [
-    (("purge-queue", "t-missing"), "t-missing"), (("close-connection", "g9.9.9"), "gateway 9"), (("delete-queue", "t-missing"), ""),
-    (("set-permissions", "nobody", ".*", ".*", ".*"), "nobody"), (("set-permissions", "guest", "(", ".*", ".*"), "("),
-    (("add-user", "guest", "--password", "other"), "guest"), (("list", "nonsense"), "nonsense"),
-])
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (("purge-queue", "t-missing"), "t-missing"),
+        (("close-connection", "g9.9.9"), "gateway 9"),
+        (("delete-queue", "t-missing"), ""),
+        (("set-permissions", "nobody", ".*", ".*", ".*"), "nobody"),
+        (("set-permissions", "guest", "(", ".*", ".*"), "("),
+        (("add-user", "guest", "--password", "other"), "guest"),
+        (("list", "nonsense"), "nonsense"),
+    ],
+)
 def test_mistakes_are_told_in_one_line(warren: Warren, arguments: tuple[str, ...], text: str) -> None:
     result = run_command(*arguments, "--data", str(warren.data))
     assert "Traceback" not in result.stderr
@@ -148,15 +192,18 @@ def test_mistakes_are_told_in_one_line(warren: Warren, arguments: tuple[str, ...
         assert result.returncode != 0
 
 
-def test_a_segment_is_printed_for_a_person(warren: Warren, request: pytest.FixtureRequest) -> None:
+def test_a_segment_is_printed_for_a_person(warren: Warren) -> None:
     with connect(warren.endpoint) as client:
         channel = client.channel()
         channel.declare("dumped", durable=True)
         channel.confirm()
         channel.persistent("dumped", [b"find me in the log"])
         channel.wait_confirms(1)
-        segments = [path for path in warren.data.rglob("*") if path.is_file() and "shard" in str(path)
-                    and b"find me in the log" in path.read_bytes()]
+        segments = [
+            path
+            for path in sorted((warren.data / "shards").rglob("*.data"))
+            if b"find me in the log" in path.read_bytes()
+        ]
         assert segments
         result = run_command("log", "dump", str(segments[0]))
         assert result.returncode == 0, result.stderr
@@ -167,5 +214,3 @@ def test_a_segment_is_printed_for_a_person(warren: Warren, request: pytest.Fixtu
 def test_output_as_json_is_json(warren: Warren) -> None:
     for what in ("queues", "connections", "users"):
         json.loads(warren.command("list", what, "--format", "json"))
-
-

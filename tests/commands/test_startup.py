@@ -1,4 +1,5 @@
 """`warren serve` that cannot start: one line that says what to do, an exit code, nothing touched."""
+
 from __future__ import annotations
 
 import os
@@ -20,7 +21,9 @@ HEADER_BYTES = 64
 
 
 def serve(data: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return run_command("serve", "--data", str(data), "--port", "0", "--gateways", "1", "--shards", "1", *arguments, **more)
+    return run_command(
+        "serve", "--data", str(data), "--port", "0", "--gateways", "1", "--shards", "1", *arguments, **more
+    )
 
 
 def expect_refusal(result: subprocess.CompletedProcess[str], *parts: str) -> None:
@@ -33,16 +36,19 @@ def expect_refusal(result: subprocess.CompletedProcess[str], *parts: str) -> Non
         assert part in last, last
 
 
-@pytest.mark.parametrize("text, parts", [
-    ("prot = 5672\n", ("unknown setting 'prot'", "did you mean 'port'")),
-    ("port = 'many'\n", ("'port'", "many")),
-    ("port = 70000\n", ("'port'", "70000")),
-    ("gateways = 0\n", ("'gateways'",)),
-    ("frame_max = 100\n", ("'frame_max'",)),
-    ("port = \n", ("not valid TOML",)),
-    ("[section]\nport = 1\n", ("unknown setting 'section'",)),
-    ("\xff", ("not valid TOML",)),
-])
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        ("prot = 5672\n", ("unknown setting 'prot'", "did you mean 'port'")),
+        ("port = 'many'\n", ("'port'", "many")),
+        ("port = 70000\n", ("'port'", "70000")),
+        ("gateways = 0\n", ("'gateways'",)),
+        ("frame_max = 100\n", ("'frame_max'",)),
+        ("port = \n", ("not valid TOML",)),
+        ("[section]\nport = 1\n", ("unknown setting 'section'",)),
+        ("\xff", ("not valid TOML",)),
+    ],
+)
 def test_a_settings_file_with_a_mistake(tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
     file = tmp_path / "warren.toml"
     file.write_bytes(text.encode("latin-1"))
@@ -101,8 +107,16 @@ def test_a_data_directory_without_permission(tmp_path: Path) -> None:
             pytest.skip("another user cannot read this checkout")
     except PermissionError:
         pytest.skip("another user cannot read this checkout")
-    result = subprocess.run([sys.executable, "-P", "-m", "broker.main", "serve", "--data", str(data), "--port", "0"], cwd=root,
-                            env=variables, text=True, capture_output=True, timeout=30, check=False, **nobody)
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "broker.main", "serve", "--data", str(data), "--port", "0"],
+        cwd=root,
+        env=variables,
+        text=True,
+        capture_output=True,
+        timeout=30,
+        check=False,
+        **nobody,
+    )
     expect_refusal(result, str(data))
 
 

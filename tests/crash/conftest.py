@@ -1,4 +1,5 @@
 """Brokers of their own for tests that kill them."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,5 @@
 """What the processes of a broker asked of the kernel, in the order of time: strace's record, read into events."""
+
 from __future__ import annotations
 
 import re
@@ -18,8 +19,10 @@ RESULT = re.compile(r"= (-?\d+)(?: .*?)?(?: <([\d.]+)>)?$")
 
 def available() -> bool:
     """Whether strace is installed and may trace."""
-    return shutil.which("strace") is not None and subprocess.run(
-        ["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode == 0
+    return (
+        shutil.which("strace") is not None
+        and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode == 0
+    )
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,22 @@ class Trace:
 
     def __init__(self, pids: list[int], path: Path) -> None:
         self.path = path
-        command = ["strace", "-f", "-yy", "-ttt", "-T", "-xx", "-s", "128", "-e", f"trace={CALLS}", "-e", "signal=none", "-o",
-                   str(path)]
+        command = [
+            "strace",
+            "-f",
+            "-yy",
+            "-ttt",
+            "-T",
+            "-xx",
+            "-s",
+            "128",
+            "-e",
+            f"trace={CALLS}",
+            "-e",
+            "signal=none",
+            "-o",
+            str(path),
+        ]
         for pid in pids:
             command += ["-p", str(pid)]
         errors = path.with_suffix(".err")
@@ -78,5 +95,7 @@ def parse(text: str) -> list[Call]:
         if call is None or result is None:
             continue
         ended_s = began_s + float(result[2] or 0)
-        calls.append(Call(pid, call[1], call[3], began_s, max(ended_s, at_s if resumed else ended_s), int(result[1]), rest))
+        calls.append(
+            Call(pid, call[1], call[3], began_s, max(ended_s, at_s if resumed else ended_s), int(result[1]), rest)
+        )
     return sorted(calls, key=lambda one: one.ended_s)

@@ -1,4 +1,5 @@
 """Slow consumers, fast publishers: memory stays bounded, others keep their speed, nothing is dropped."""
+
 from __future__ import annotations
 
 import threading
@@ -100,9 +101,9 @@ def test_a_consumer_that_never_reads(warren: Warren, bystanders: list[Bystander]
         count = fill(publisher, queue, 150 * MIB, size)
         publisher.close()
         assert gateways_bytes(warren) - before < GATEWAY_GROWTH_MAX_BYTES
-        lowest = 100 * MIB // size if no_ack else count                      # the rest may be on its way to the consumer
+        lowest = 100 * MIB // size if no_ack else count  # the rest may be on its way to the consumer
         wait_until(lambda: lowest <= messages_of(warren, queue) <= count, "the backlog in the queue")
-        for _ in range(200):                                                   # it wakes up, and everything flows again
+        for _ in range(200):  # it wakes up, and everything flows again
             assert isinstance(stalled.next_on(1).method, Basic.Deliver)
     remove(warren, queue)
 
@@ -167,7 +168,7 @@ def test_many_slow_consumers_of_a_fanout(warren: Warren, bystanders: list[Bystan
         before = gateways_bytes(warren)
         body = b"x" * 10_000
         channel.confirm()
-        for number in range(1, 501):
+        for _ in range(500):
             channel.publish("to-all", "", body)
         channel.wait_confirms(500, timeout_s=30)
         assert gateways_bytes(warren) - before < 2 * GATEWAY_GROWTH_MAX_BYTES
@@ -193,7 +194,7 @@ def test_a_client_that_never_reads_its_confirms_or_returns(warren: Warren, bysta
                 deaf.send_bytes(message * 20)
                 sent += len(message) * 20
         except TimeoutError:
-            pass                                                    # the broker stopped reading from it: just as well
+            pass  # the broker stopped reading from it: just as well
         assert gateways_bytes(warren) - before < 2 * GATEWAY_GROWTH_MAX_BYTES
 
 
@@ -203,7 +204,11 @@ def test_publishers_are_blocked_by_an_alarm_and_told(tmp_path_factory: pytest.Te
     server = Warren(directory, gateways=1, shards=1, disk_free_limit_bytes=1 << 60)
     server.start()
     try:
-        with connect(server.endpoint) as publisher, connect(server.endpoint) as deaf, connect(server.endpoint) as consumer:
+        with (
+            connect(server.endpoint) as publisher,
+            connect(server.endpoint) as deaf,
+            connect(server.endpoint) as consumer,
+        ):
             wait_until(lambda: server.status()["alarms"]["disk"], "the alarm")
             channel = consumer.channel()
             channel.declare("q")
@@ -213,7 +218,7 @@ def test_publishers_are_blocked_by_an_alarm_and_told(tmp_path_factory: pytest.Te
             blocked = publisher.expect(Connection.Blocked)
             assert blocked.reason == "low on disk"
             assert channel.get("q") is None
-            assert deaf.channel().declare("q", passive=True).message_count == 0   # who does not publish is not blocked
+            assert deaf.channel().declare("q", passive=True).message_count == 0  # who does not publish is not blocked
             rows = {row["state"] for row in server.listing("connections")}
             assert "blocked" in rows
     finally:

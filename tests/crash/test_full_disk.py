@@ -1,4 +1,5 @@
 """A disk that fills up, on a small file system of its own (needs the right to mount one)."""
+
 from __future__ import annotations
 
 import os
@@ -19,7 +20,10 @@ QUEUES = [f"durable-{n}" for n in range(4)]
 
 
 def may_mount() -> bool:
-    return os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+    return (
+        os.geteuid() == 0
+        and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+    )
 
 
 pytestmark = pytest.mark.skipif(not may_mount(), reason="mounting a small file system needs root")
@@ -48,17 +52,21 @@ def declare(server: Warren) -> None:
 
 
 def test_publishers_are_blocked_before_the_disk_is_full_and_freed_after(small_disk: Path) -> None:
-    server = Warren(small_disk, disk_free_limit_bytes=DISK_BYTES // 2, segment_bytes=MIB)
+    size, limit = 256 * MIB, 192 * MIB
+    resize(small_disk / "data", size)
+    server = Warren(small_disk, disk_free_limit_bytes=limit, segment_bytes=MIB)
     server.start()
     try:
         declare(server)
         publisher = Publisher(server.endpoint, "p", QUEUES, size=1000, window=50)
         publisher.start()
         wait_until(lambda: server.status()["alarms"]["disk"], "the alarm", 20)
-        wait_until(lambda: any(row["state"] == "blocked" for row in server.listing("connections")), "the blocked publisher")
+        wait_until(
+            lambda: any(row["state"] == "blocked" for row in server.listing("connections")), "the blocked publisher"
+        )
         confirmed = publisher.confirmed_count
         free = server.status()["disk_free_bytes"]
-        assert 0 < free < DISK_BYTES // 2
+        assert 0 < free < limit
         publisher.stopping.set()
         messages = {queue: drain(server.endpoint, queue) for queue in QUEUES}
         wait_until(lambda: not server.status()["alarms"]["disk"], "the end of the alarm", 20)
@@ -81,7 +89,7 @@ def test_nothing_confirmed_is_lost_when_the_disk_is_full(small_disk: Path) -> No
         publisher.start()
         wait_until(lambda: publisher.confirmed_count > 500, "the load", 20)
         wait_until(lambda: not publisher.is_alive() or nacks(publisher) or stuck(server), "the full disk", 30)
-        with connect(server.endpoint) as client:                                    # the broker still talks
+        with connect(server.endpoint) as client:  # the broker still talks
             client.channel()
         server.kill_all()
         publisher.finish()
@@ -151,4 +159,3 @@ def test_a_start_on_a_full_disk_says_so(small_disk: Path) -> None:
     last = result.stderr.strip().splitlines()[-1]
     assert "No space left" in last or "full" in last or "space" in last, result.stderr
     assert "Traceback" not in result.stderr, result.stderr
-

@@ -1,6 +1,8 @@
 """kill -9 of the whole broker under load, and what is there after a restart."""
+
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -38,8 +40,9 @@ def test_confirmed_persistent_messages_survive(warren: Warren, size: int) -> Non
     wait_until(lambda: all(p.confirmed_count > 2000 for p in publishers), "the load", 30)
     warren.kill_all()
     for publisher in publishers:
-        publisher.finish()
+        publisher.join(20)  # until it has read all that was said to it
         assert publisher.error is not None
+        publisher.finish()
     warren.start()
     for queue in QUEUES:
         messages = drain(warren.endpoint, queue)
@@ -53,7 +56,7 @@ def test_acknowledged_messages_do_not_come_back(warren: Warren) -> None:
     for worker in (*first, consumer):
         worker.start()
     wait_until(lambda: len(consumer.acked) == 1200, "the acknowledgements", 20)
-    with connect(warren.endpoint) as client:                            # a round trip through each shard: acks of old
+    with connect(warren.endpoint) as client:  # a round trip through each shard: acks of old
         channel = client.channel()
         wait_until(lambda: all(row["messages"] == 0 for row in warren.listing("queues")), "empty queues")
         channel.expect_nothing(*QUEUES)
@@ -80,7 +83,8 @@ def test_killed_again_and_again(warren: Warren) -> None:
         publishers.append(publisher)
         publisher.start()
         consumer.start()
-        wait_until(lambda publisher=publisher: publisher.confirmed_count > 500 * (turn + 1), "the load", 30)
+        enough = 500 * (turn + 1)
+        wait_until(lambda p=publisher, enough=enough: p.confirmed_count > enough, "the load", 30)
         warren.kill_all()
         publisher.finish()
         consumer.finish()
@@ -140,8 +144,11 @@ def test_durable_names_stay_and_transient_ones_go(warren: Warren) -> None:
         channel.publish("durable-e", "a.b", b"new")
         message = channel.get("durable-q")
         assert message is not None and message.body == b"new"
-        for method in (Exchange.Declare(exchange="transient-e", passive=True), Queue.Declare(queue="transient-q", passive=True),
-                       Queue.Declare(queue="exclusive-q", passive=True)):
+        for method in (
+            Exchange.Declare(exchange="transient-e", passive=True),
+            Queue.Declare(queue="transient-q", passive=True),
+            Queue.Declare(queue="exclusive-q", passive=True),
+        ):
             channel.send(method)
             channel.expect_error(404)
             channel = client.channel()
@@ -186,7 +193,7 @@ def test_a_purged_and_a_deleted_queue_stay_empty(warren: Warren) -> None:
 def test_clients_are_told_when_the_broker_stops(warren: Warren) -> None:
     with connect(warren.endpoint) as client:
         client.channel()
-        stopper = __import__("threading").Thread(target=warren.stop)
+        stopper = threading.Thread(target=warren.stop)
         stopper.start()
         client.expect_connection_error(320, "CONNECTION_FORCED")
         stopper.join(20)

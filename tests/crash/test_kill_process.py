@@ -1,4 +1,5 @@
 """kill -9 of one shard, one gateway, the catalog under load: back by itself, nothing confirmed lost, others undisturbed."""
+
 from __future__ import annotations
 
 import os
@@ -52,7 +53,9 @@ def queues(warren: Warren) -> Iterator[dict[int, list[str]]]:
 def gateway_of(warren: Warren, client: Client) -> int:
     """The gateway that a connection is at."""
     host, port = client.socket.getsockname()
-    return int(next(row["gateway"] for row in warren.listing("connections") if row["name"].startswith(f"{host}:{port} ")))
+    return int(
+        next(row["gateway"] for row in warren.listing("connections") if row["name"].startswith(f"{host}:{port} "))
+    )
 
 
 def clients_at(warren: Warren, gateway: int, count: int) -> list[Client]:
@@ -95,14 +98,21 @@ def test_a_shard(warren: Warren, queues: dict[int, list[str]]) -> None:
     old = warren.kill("shard", 0)
     assert warren.wait_back("shard", 0, old) < BACK_WITHIN_S
     before = [p.confirmed_count for p in (*mine, other)]
-    wait_until(lambda: all(p.confirmed_count > n + 500 for p, n in zip((*mine, other), before, strict=True)), "the load", 30)
+    wait_until(
+        lambda: all(p.confirmed_count > n + 500 for p, n in zip((*mine, other), before, strict=True)), "the load", 30
+    )
     waits_of_other = list(other.waits_s)
     wait_until(lambda: len(consumer.received) > received + 200, "deliveries to the consumer")
     for publisher in (*mine, other):
         publisher.stopping.set()
     finish(*mine, other)
-    wait_until(lambda: all(row["messages"] == 0 for row in warren.listing("queues")
-                           if row["name"] in (queues[0][0], queues[1][0])), "empty queues", 20)
+    wait_until(
+        lambda: all(
+            row["messages"] == 0 for row in warren.listing("queues") if row["name"] in (queues[0][0], queues[1][0])
+        ),
+        "empty queues",
+        20,
+    )
     finish(consumer)
     for worker in (*mine, other, consumer):
         assert worker.error is None, worker.error
@@ -136,7 +146,7 @@ def test_a_shard_and_its_transient_messages_and_acknowledgements(warren: Warren,
         warren.wait_back("shard", 0, old)
         again = channel.deliveries(4)
         assert [(m.body, m.redelivered) for m in again] == [(b"1", True), (b"2", True), (b"3", True), (b"4", True)]
-        channel.ack(messages[1].delivery_tag)                       # of before: accepted, and means nothing now
+        channel.ack(messages[1].delivery_tag)  # of before: accepted, and means nothing now
         channel.ack(again[-1].delivery_tag, multiple=True)
         assert [m.body for m in channel.deliveries(4)] == [b"5", b"6", b"7", b"8"]
         channel.expect_nothing(queue)
@@ -158,8 +168,8 @@ def test_requests_to_a_shard_that_is_away_wait_for_it(warren: Warren, queues: di
 
 
 def test_a_gateway(warren: Warren, queues: dict[int, list[str]]) -> None:
-    doomed_client, = clients_at(warren, 0, 1)
-    safe_client, = clients_at(warren, 1, 1)
+    (doomed_client,) = clients_at(warren, 0, 1)
+    (safe_client,) = clients_at(warren, 1, 1)
     doomed_client.drop()
     safe_client.drop()
     publishers = [Publisher(warren.endpoint, f"p{n}", QUEUES, window=50) for n in range(8)]
@@ -188,14 +198,14 @@ def test_a_gateway(warren: Warren, queues: dict[int, list[str]]) -> None:
         assert not any(told.nacked for told in publisher.told.values())
     for queue in QUEUES:
         check_queue(queue, drain(warren.endpoint, queue), publishers)
-    one, = clients_at(warren, 0, 1)
+    (one,) = clients_at(warren, 0, 1)
     one.channel().exclusive_queue()
     one.drop()
 
 
 def test_what_the_clients_of_a_killed_gateway_held_comes_back(warren: Warren, queues: dict[int, list[str]]) -> None:
-    doomed, = clients_at(warren, 0, 1)
-    safe, = clients_at(warren, 1, 1)
+    (doomed,) = clients_at(warren, 0, 1)
+    (safe,) = clients_at(warren, 1, 1)
     holder, heir = doomed.channel(), safe.channel()
     heir.confirm()
     for shard in (0, 1):
@@ -281,7 +291,7 @@ def test_names_of_all_kinds_survive_the_catalog(warren: Warren) -> None:
         channel.publish("", "transient", b"kept")
         channel.count("transient")
         old = warren.kill("catalog")
-        channel.declare("after", auto_delete=True)                        # waits until the catalog is back
+        channel.declare("after", auto_delete=True)  # waits until the catalog is back
         warren.wait_back("catalog", 0, old)
         channel.publish("transient-e", "", b"routed")
         assert channel.get_all("transient") == [b"kept", b"routed"]
@@ -355,12 +365,14 @@ def test_no_process_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> Non
     server.kill("supervisor")
     server._wait_gone(pids)
     server.kill_all()
-    server.start()                                                     # the same data directory, at once
+    server.start()  # the same data directory, at once
     connect(server.endpoint).close()
     server.stop()
 
 
-def test_a_cancelled_consumer_stays_cancelled_after_the_shard_returns(warren: Warren, queues: dict[int, list[str]]) -> None:
+def test_a_cancelled_consumer_stays_cancelled_after_the_shard_returns(
+    warren: Warren, queues: dict[int, list[str]]
+) -> None:
     with connect(warren.endpoint) as client:
         channel = client.channel()
         channel.consume(queues[0][0], "stays")

@@ -3,6 +3,7 @@
 Covers means: a shard began the fdatasync after the gateway had read the last byte of the publish, and it ended before the
 gateway wrote the confirm. What was on the way later cannot have been meant by it.
 """
+
 from __future__ import annotations
 
 import re
@@ -58,7 +59,9 @@ def queues(warren: Warren, channel: ChannelClient) -> list[str]:
 @pytest.fixture
 def trace(warren: Warren, channel: ChannelClient, tmp_path: Path) -> Iterator[strace.Trace]:
     """strace on the gateway and both shards, from after the connection was opened."""
-    attached = strace.Trace([warren.pid("gateway", 0), warren.pid("shard", 0), warren.pid("shard", 1)], tmp_path / "trace")
+    attached = strace.Trace(
+        [warren.pid("gateway", 0), warren.pid("shard", 0), warren.pid("shard", 1)], tmp_path / "trace"
+    )
     yield attached
     attached.stop()
 
@@ -78,16 +81,24 @@ def received_s(calls: list[Call], connection: str, ends: list[int]) -> list[floa
 
 def acks_written(calls: list[Call], connection: str) -> list[tuple[float, int, bool]]:
     """(time at which the write began, tag, multiple) of each basic.ack on channel 1."""
-    return [(call.began_s, int(found[1].replace("\\x", ""), 16), found[2] == "1")
-            for call in calls if call.name in WRITES and call.target == connection
-            for found in ACK.finditer(call.text)]
+    return [
+        (call.began_s, int(found[1].replace("\\x", ""), 16), found[2] == "1")
+        for call in calls
+        if call.name in WRITES and call.target == connection
+        for found in ACK.finditer(call.text)
+    ]
 
 
 def connection_of(client: Client, calls: list[Call]) -> str:
     """How strace names the gateway's side of this connection."""
     port = client.socket.getsockname()[1]
-    names = {call.target for call in calls if call.target.startswith("TCP:") and re.search(rf"(->|:){port}\b", call.target)
-             and f":{client.endpoint.port}" in call.target}
+    names = {
+        call.target
+        for call in calls
+        if call.target.startswith("TCP:")
+        and re.search(rf"(->|:){port}\b", call.target)
+        and f":{client.endpoint.port}" in call.target
+    }
     assert len(names) == 1, names
     return names.pop()
 
@@ -102,9 +113,16 @@ def check(warren: Warren, calls: list[Call], connection: str, ends: list[int], s
     for written_s, tag, multiple in acks_written(calls, connection):
         for number in [n for n in range(1, tag + 1) if n not in answered] if multiple else [tag]:
             answered.add(number)
-            covered = [one for one in syncs if one.pid in threads[shard_of[number - 1]]
-                       and one.began_s >= received[number - 1] and one.ended_s <= written_s]
-            assert covered, f"the confirm of publish {number} left {written_s - received[number - 1]:.6f} s after it came, unsynced"
+            covered = [
+                one
+                for one in syncs
+                if one.pid in threads[shard_of[number - 1]]
+                and one.began_s >= received[number - 1]
+                and one.ended_s <= written_s
+            ]
+            assert covered, (
+                f"the confirm of publish {number} left {written_s - received[number - 1]:.6f} s after it came, unsynced"
+            )
             proved += 1
     return proved
 
@@ -145,8 +163,9 @@ def test_with_a_window(warren: Warren, channel: ChannelClient, queues: list[str]
     assert check(warren, calls, connection_of(channel.client, calls), ends, shards) == count
 
 
-def test_a_commit_waits_for_the_sync_too(warren: Warren, channel: ChannelClient, queues: list[str],
-                                         trace: strace.Trace) -> None:
+def test_a_commit_waits_for_the_sync_too(
+    warren: Warren, channel: ChannelClient, queues: list[str], trace: strace.Trace
+) -> None:
     channel = channel.client.channel(2)
     channel.tx_select()
     for _ in range(5):
@@ -155,19 +174,26 @@ def test_a_commit_waits_for_the_sync_too(warren: Warren, channel: ChannelClient,
         channel.tx_commit()
     calls = trace.stop()
     connection = connection_of(channel.client, calls)
-    commit_ok = [call.began_s for call in calls if call.name in WRITES and call.target == connection
-                 and r"\x00\x5a\x00\x15" in call.text]
+    commit_ok = [
+        call.began_s
+        for call in calls
+        if call.name in WRITES and call.target == connection and r"\x00\x5a\x00\x15" in call.text
+    ]
     syncs = [call for call in calls if call.name in SYNCS and call.result == 0]
     reads = [call.ended_s for call in calls if call.name in READS and call.target == connection and call.result > 0]
     assert len(commit_ok) == 5
     for written_s in commit_ok:
         came_s = max(at for at in reads if at < written_s)
         for shard in (0, 1):
-            assert any(one.pid in threads_of(warren.pid("shard", shard)) and one.began_s >= came_s and one.ended_s <= written_s
-                       for one in syncs), f"shard {shard} did not sync between the commit and its answer"
+            assert any(
+                one.pid in threads_of(warren.pid("shard", shard)) and one.began_s >= came_s and one.ended_s <= written_s
+                for one in syncs
+            ), f"shard {shard} did not sync between the commit and its answer"
 
 
-def test_transient_messages_wait_for_no_sync(warren: Warren, channel: ChannelClient, queues: list[str], trace: strace.Trace) -> None:
+def test_transient_messages_wait_for_no_sync(
+    warren: Warren, channel: ChannelClient, queues: list[str], trace: strace.Trace
+) -> None:
     for number in range(1, 21):
         channel.publish("", queues[number % 2], b"x", Properties(delivery_mode=1))
         assert channel.expect(Basic.Ack).delivery_tag == number

@@ -1,4 +1,5 @@
 """The users, virtual hosts and rights that every broker under test is given before the first test."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -30,7 +31,9 @@ OTHER_VHOST = "other"
 VHOSTS = ("/", OTHER_VHOST)
 GUEST = Account("guest", "guest", ("administrator",), {"/": ALL, OTHER_VHOST: ALL})
 PLAIN_USER = Account("plain-user", "secret", (), {"/": ALL})
-LIMITED = Account("limited", "limited", (), {"/": Rights("^conf-.*", "^(write-.*|conf-.*|amq\\.default)$", "^(read-.*|conf-.*)$")})
+LIMITED = Account(
+    "limited", "limited", (), {"/": Rights("^conf-.*", "^(write-.*|conf-.*|amq\\.default)$", "^(read-.*|conf-.*)$")}
+)
 NO_RIGHTS = Account("no-rights", "no-rights", (), {"/": Rights("", "", "")})
 UNICODE_USER = Account("zoë", "pässwörd", (), {"/": ALL})
 ACCOUNTS = (GUEST, PLAIN_USER, LIMITED, NO_RIGHTS, UNICODE_USER)

@@ -1,4 +1,5 @@
 """One channel of the raw client: short spellings of the usual methods, each waiting for its answer."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -48,20 +49,28 @@ class ChannelClient:
 
     # -- exchanges --------------------------------------------------------------------------------------------------
 
-    def declare_exchange(self, name: str, kind: str = "direct", *, arguments: dict[str, Any] | None = None,
-                         **flags: bool) -> None:
+    def declare_exchange(
+        self, name: str, kind: str = "direct", *, arguments: dict[str, Any] | None = None, **flags: bool
+    ) -> None:
         self.call(Exchange.Declare(exchange=name, exchange_type=kind, arguments=arguments, **flags), Exchange.DeclareOk)
 
     def delete_exchange(self, name: str, **flags: bool) -> None:
         self.call(Exchange.Delete(exchange=name, **flags), Exchange.DeleteOk)
 
-    def bind_exchange(self, destination: str, source: str, key: str = "", arguments: dict[str, Any] | None = None) -> None:
-        self.call(Exchange.Bind(destination=destination, source=source, routing_key=key, arguments=arguments),
-                  Exchange.BindOk)
+    def bind_exchange(
+        self, destination: str, source: str, key: str = "", arguments: dict[str, Any] | None = None
+    ) -> None:
+        self.call(
+            Exchange.Bind(destination=destination, source=source, routing_key=key, arguments=arguments), Exchange.BindOk
+        )
 
-    def unbind_exchange(self, destination: str, source: str, key: str = "", arguments: dict[str, Any] | None = None) -> None:
-        self.call(Exchange.Unbind(destination=destination, source=source, routing_key=key, arguments=arguments),
-                  Exchange.UnbindOk)
+    def unbind_exchange(
+        self, destination: str, source: str, key: str = "", arguments: dict[str, Any] | None = None
+    ) -> None:
+        self.call(
+            Exchange.Unbind(destination=destination, source=source, routing_key=key, arguments=arguments),
+            Exchange.UnbindOk,
+        )
 
     # -- queues -----------------------------------------------------------------------------------------------------
 
@@ -93,14 +102,20 @@ class ChannelClient:
 
     # -- publishing -------------------------------------------------------------------------------------------------
 
-    def publish(self, exchange: str, routing_key: str, body: bytes = b"", properties: Any = None, **flags: bool) -> None:
-        self.client.send_bytes(wire.publish(self.number, exchange, routing_key, body, properties,
-                                            frame_max=self.client.frame_max or 131072, **flags))
+    def publish(
+        self, exchange: str, routing_key: str, body: bytes = b"", properties: Any = None, **flags: bool
+    ) -> None:
+        self.client.send_bytes(
+            wire.publish(
+                self.number, exchange, routing_key, body, properties, frame_max=self.client.frame_max or 131072, **flags
+            )
+        )
 
     def publish_many(self, exchange: str, routing_key: str, bodies: list[bytes], properties: Any = None) -> None:
         """Many messages in one piece."""
-        self.client.send_bytes(b"".join(
-            wire.publish(self.number, exchange, routing_key, body, properties) for body in bodies))
+        self.client.send_bytes(
+            b"".join(wire.publish(self.number, exchange, routing_key, body, properties) for body in bodies)
+        )
 
     def persistent(self, queue: str, bodies: list[bytes]) -> None:
         """Persistent messages by way of the default exchange."""
@@ -128,8 +143,11 @@ class ChannelClient:
         self.call(Basic.Qos(prefetch_count=prefetch_count, prefetch_size=prefetch_size, global_=global_), Basic.QosOk)
 
     def consume(self, queue: str, tag: str = "", *, arguments: dict[str, Any] | None = None, **flags: bool) -> str:
-        return str(self.call(Basic.Consume(queue=queue, consumer_tag=tag, arguments=arguments, **flags),
-                             Basic.ConsumeOk).consumer_tag)
+        return str(
+            self.call(
+                Basic.Consume(queue=queue, consumer_tag=tag, arguments=arguments, **flags), Basic.ConsumeOk
+            ).consumer_tag
+        )
 
     def consume_quietly(self, queue: str, tag: str) -> None:
         """Consume without an answer, for channels on which deliveries are under way."""

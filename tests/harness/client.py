@@ -3,6 +3,7 @@
 It keeps no state that a correct client would need: nothing is retried, nothing is hidden, frames arrive as they came, in
 order. A test that expects silence asks the broker something harmless and looks whether the answer comes first.
 """
+
 from __future__ import annotations
 
 import socket
@@ -65,7 +66,7 @@ class FrameReader:
             if arrival is not None:
                 arrivals.append(arrival)
         if self._at > READ_BYTES or self._at == len(self._data):
-            del self._data[:self._at]
+            del self._data[: self._at]
             self._at = 0
         return arrivals
 
@@ -74,8 +75,8 @@ class FrameReader:
         if len(data) - at < wire.FRAME_OVERHEAD_BYTES - 1:
             return None
         kind, channel, size = struct.unpack_from(">BHI", data, at)
-        if data[at:at + 4] == b"AMQP":
-            raise AssertionError(f"a protocol header among the frames: {bytes(data[at:at + 8])!r}")
+        if data[at : at + 4] == b"AMQP":
+            raise AssertionError(f"a protocol header among the frames: {bytes(data[at : at + 8])!r}")
         end = at + 7 + size
         if len(data) <= end:
             return None
@@ -83,7 +84,7 @@ class FrameReader:
             raise AssertionError(f"frame of type {kind} on channel {channel} ends with {data[end]:#x}")
         self._at = end + 1
         self.largest_frame_bytes = max(self.largest_frame_bytes, size + wire.FRAME_OVERHEAD_BYTES)
-        return kind, channel, bytes(data[at + 7:end])
+        return kind, channel, bytes(data[at + 7 : end])
 
     def _take(self, kind: int, channel: int, payload: bytes) -> Arrival | None:
         if kind == wire.FRAME_HEARTBEAT:
@@ -150,18 +151,40 @@ class Client:
         self.server_properties = start.server_properties
         return start
 
-    def start_ok(self, user: str = "guest", password: str = "guest", *, mechanism: str = "PLAIN", response: str | None = None,
-                 capabilities: dict[str, bool] | None = None, properties: dict[str, Any] | None = None) -> None:
+    def start_ok(
+        self,
+        user: str = "guest",
+        password: str = "guest",
+        *,
+        mechanism: str = "PLAIN",
+        response: str | None = None,
+        capabilities: dict[str, bool] | None = None,
+        properties: dict[str, Any] | None = None,
+    ) -> None:
         """Answer connection.start."""
-        client_properties: dict[str, Any] = {"product": "tests", "capabilities": CAPABILITIES if capabilities is None
-                                             else capabilities, **(properties or {})}
+        client_properties: dict[str, Any] = {
+            "product": "tests",
+            "capabilities": CAPABILITIES if capabilities is None else capabilities,
+            **(properties or {}),
+        }
         text = f"\0{user}\0{password}" if response is None else response
-        self.send(0, Connection.StartOk(client_properties=client_properties, mechanism=mechanism, response=text,
-                                        locale="en_US"))
+        self.send(
+            0,
+            Connection.StartOk(client_properties=client_properties, mechanism=mechanism, response=text, locale="en_US"),
+        )
 
-    def handshake(self, user: str = "guest", password: str = "guest", vhost: str = "/", *, channel_max: int | None = None,
-                  frame_max: int | None = None, heartbeat: int = 0, capabilities: dict[str, bool] | None = None,
-                  properties: dict[str, Any] | None = None) -> Client:
+    def handshake(
+        self,
+        user: str = "guest",
+        password: str = "guest",
+        vhost: str = "/",
+        *,
+        channel_max: int | None = None,
+        frame_max: int | None = None,
+        heartbeat: int = 0,
+        capabilities: dict[str, bool] | None = None,
+        properties: dict[str, Any] | None = None,
+    ) -> Client:
         """The whole way to connection.open-ok."""
         self.start()
         self.start_ok(user, password, capabilities=capabilities, properties=properties)
@@ -190,7 +213,7 @@ class Client:
     def send_in_pieces(self, data: bytes, piece_bytes: int = 1) -> None:
         """Send with every piece in a TCP segment of its own."""
         for at in range(0, len(data), piece_bytes):
-            self.socket.sendall(data[at:at + piece_bytes])
+            self.socket.sendall(data[at : at + piece_bytes])
 
     # -- waiting ----------------------------------------------------------------------------------------------------
 
@@ -227,7 +250,9 @@ class Client:
         """The next method on this channel, which must be of this kind."""
         arrival = self.next_on(channel, timeout_s)
         if not isinstance(arrival.method, kind):
-            raise AssertionError(f"expected {kind.__name__} on channel {channel}, got {arrival.method!r} on {arrival.channel}")
+            raise AssertionError(
+                f"expected {kind.__name__} on channel {channel}, got {arrival.method!r} on {arrival.channel}"
+            )
         return arrival.method
 
     def call(self, channel: int, method: Any, kind: Any, timeout_s: float = TIMEOUT_S) -> Any:
@@ -235,8 +260,9 @@ class Client:
         self.send(channel, method)
         return self.expect(kind, channel, timeout_s)
 
-    def expect_connection_error(self, code: int, text: str | None = None, timeout_s: float = TIMEOUT_S, *,
-                                await_end: bool = True) -> Any:
+    def expect_connection_error(
+        self, code: int, text: str | None = None, timeout_s: float = TIMEOUT_S, *, await_end: bool = True
+    ) -> Any:
         """connection.close with this code must be the next method on channel 0; answers it and sees TCP end.
 
         A broker that lost the frames cannot see the answer and ends TCP some seconds later; tests need not wait for that.
@@ -255,7 +281,9 @@ class Client:
             self.expect_end(timeout_s)
         return close
 
-    def expect_channel_error(self, channel: int, code: int, text: str | None = None, timeout_s: float = TIMEOUT_S) -> Any:
+    def expect_channel_error(
+        self, channel: int, code: int, text: str | None = None, timeout_s: float = TIMEOUT_S
+    ) -> Any:
         """channel.close with this code must be the next method on this channel; answers it."""
         close = self.expect(Channel.Close, channel, timeout_s)
         assert close.reply_code == code, f"expected {code}, got {close.reply_code}: {close.reply_text}"

@@ -3,6 +3,7 @@
 A publisher numbers its messages per queue and keeps which were confirmed; a consumer keeps what came and what it
 acknowledged. What must hold afterwards is in `check_queue`.
 """
+
 from __future__ import annotations
 
 import threading
@@ -66,8 +67,17 @@ class Worker(threading.Thread):
 class Publisher(Worker):
     """Publishes numbered messages to its queues in turn, with a window of unconfirmed ones."""
 
-    def __init__(self, endpoint: Endpoint, name: str, queues: Iterable[str], *, window: int = 100, size: int = 40,
-                 delivery_mode: int = PERSISTENT, count: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        name: str,
+        queues: Iterable[str],
+        *,
+        window: int = 100,
+        size: int = 40,
+        delivery_mode: int = PERSISTENT,
+        count: int | None = None,
+    ) -> None:
         super().__init__(endpoint)
         self.prefix = name
         self.queues = list(queues)
@@ -107,7 +117,7 @@ class Publisher(Worker):
             self.client.send_bytes(b"".join(frames))
 
     def _take(self, arrival: object) -> None:
-        method = arrival.method                                                     # type: ignore[attr-defined]
+        method = arrival.method  # type: ignore[attr-defined]
         if isinstance(method, (Connection.Close, Channel.Close)):
             raise AssertionError(f"closed: {method!r}")
         if isinstance(method, (Connection.Blocked, Connection.Unblocked)):
@@ -181,8 +191,13 @@ def number_of(body: bytes) -> tuple[str, int]:
     return publisher.decode(), int(number)
 
 
-def check_queue(queue: str, messages: list[Message], publishers: Iterable[Publisher], acked: Iterable[bytes] = (),
-                acked_for_sure: Iterable[bytes] = ()) -> None:
+def check_queue(
+    queue: str,
+    messages: list[Message],
+    publishers: Iterable[Publisher],
+    acked: Iterable[bytes] = (),
+    acked_for_sure: Iterable[bytes] = (),
+) -> None:
     """The promise of a confirm, after a crash.
 
     Every confirmed message that was not acknowledged is there, none twice, each publisher's in order. An acknowledged
@@ -197,7 +212,9 @@ def check_queue(queue: str, messages: list[Message], publishers: Iterable[Publis
             continue
         confirmed = {publisher.body(queue, number) for number in told.confirmed}
         missing = confirmed - present - acknowledged
-        assert not missing, f"{queue}: {len(missing)} of {len(confirmed)} confirmed messages are lost: {sorted(missing)[:3]}"
+        assert not missing, (
+            f"{queue}: {len(missing)} of {len(confirmed)} confirmed messages are lost: {sorted(missing)[:3]}"
+        )
     last: dict[str, int] = {}
     for message in messages:
         publisher_name, number = number_of(message.body)

@@ -3,6 +3,7 @@
 A test must be able to send a name of 255 bytes or one that no client library lets pass, so the checks are taken out.
 The namespaces are spelled as in the specification: ``Queue.Declare(queue="q")``, ``Basic.Ack(delivery_tag=1)``.
 """
+
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -12,8 +13,17 @@ from pamqp import commands
 
 
 def _without_checks(value: type) -> type:
-    return type(value.__name__, (value,), {"__slots__": value.__slots__, "validate": lambda self: None,
-                                           "__repr__": _show, "__eq__": _equal, "__hash__": None})
+    return type(
+        value.__name__,
+        (value,),
+        {
+            "__slots__": value.__slots__,
+            "validate": lambda self: None,
+            "__repr__": _show,
+            "__eq__": _equal,
+            "__hash__": None,
+        },
+    )
 
 
 def _show(self: Any) -> str:
@@ -23,12 +33,14 @@ def _show(self: Any) -> str:
 
 def _equal(self: Any, other: object) -> bool:
     return isinstance(other, type(self)) and all(
-        getattr(self, name, None) == getattr(other, name, None) for name in self.__slots__)
+        getattr(self, name, None) == getattr(other, name, None) for name in self.__slots__
+    )
 
 
 def _namespace(source: type) -> SimpleNamespace:
-    return SimpleNamespace(**{
-        name: _without_checks(value) for name, value in vars(source).items() if isinstance(value, type)})
+    return SimpleNamespace(
+        **{name: _without_checks(value) for name, value in vars(source).items() if isinstance(value, type)}
+    )
 
 
 Connection = _namespace(commands.Connection)

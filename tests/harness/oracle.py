@@ -5,6 +5,7 @@ Never touches a system-wide RabbitMQ: node name, ports, cookie, log and data are
 
 As a program it keeps a node running for work by hand: ``python -m tests.harness.oracle --port 56720 --directory DIR``.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -12,7 +13,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time

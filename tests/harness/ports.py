@@ -1,4 +1,5 @@
 """Free TCP ports on the loopback, and waiting for a server to listen on one."""
+
 from __future__ import annotations
 
 import socket

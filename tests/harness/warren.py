@@ -3,6 +3,7 @@
 Owns one broker on a data directory and a free port of its own; its output is kept in files and shown with a failed test.
 Everything is done from outside: by the command line, by signals, by TCP.
 """
+
 from __future__ import annotations
 
 import json
@@ -42,8 +43,14 @@ def program() -> list[str]:
 
 def run_command(*arguments: str, timeout_s: float = 30.0, **more: str) -> subprocess.CompletedProcess[str]:
     """One command of the command line in a process of its own."""
-    return subprocess.run([*program(), *arguments], cwd=ROOT, env=environment(PYTHONPATH=str(ROOT), **more), text=True,
-                          capture_output=True, timeout=timeout_s)
+    return subprocess.run(
+        [*program(), *arguments],
+        cwd=ROOT,
+        env=environment(PYTHONPATH=str(ROOT), **more),
+        text=True,
+        capture_output=True,
+        timeout=timeout_s,
+    )
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
@@ -69,8 +76,16 @@ class Warren:
 
     running: ClassVar[list[Warren]] = []
 
-    def __init__(self, directory: Path, *, gateways: int | None = 2, shards: int | None = 2, wrapper: list[str] | None = None,
-                 environment: dict[str, str] | None = None, **settings: object) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        gateways: int | None = 2,
+        shards: int | None = 2,
+        wrapper: list[str] | None = None,
+        environment: dict[str, str] | None = None,
+        **settings: object,
+    ) -> None:
         """None: as many as the broker chooses. `settings` are given by the environment: disk_free_limit_bytes=1."""
         self.directory = directory
         self.data = directory / "data"
@@ -78,7 +93,9 @@ class Warren:
         self.port = 0
         self.gateways, self.shards = gateways, shards
         self._wrapper = wrapper or []
-        self._settings = {f"WARREN_{name.upper()}": str(value) for name, value in settings.items()} | (environment or {})
+        self._settings = {f"WARREN_{name.upper()}": str(value) for name, value in settings.items()} | (
+            environment or {}
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
@@ -100,13 +117,29 @@ class Warren:
         """Start without waiting."""
         self._starts += 1
         self.directory.mkdir(parents=True, exist_ok=True)
-        command = [*self._wrapper, *program(), "serve", "--data", str(self.data), "--host", self.host, "--port",
-                   str(self.port)]
+        command = [
+            *self._wrapper,
+            *program(),
+            "serve",
+            "--data",
+            str(self.data),
+            "--host",
+            self.host,
+            "--port",
+            str(self.port),
+        ]
         for flag, count in (("--gateways", self.gateways), ("--shards", self.shards)):
             command += [flag, str(count)] if count is not None else []
         with open(self._output_path, "wb") as output, open(self.log_path, "ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, env=environment(PYTHONPATH=str(ROOT), **self._settings),
-                                             stdin=subprocess.DEVNULL, stdout=output, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment(PYTHONPATH=str(ROOT), **self._settings),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=log,
+                start_new_session=True,
+            )
         Warren.running.append(self)
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -116,7 +149,9 @@ class Warren:
         while (found := READY.search(self._output_path.read_bytes())) is None:
             if process.poll() is not None:
                 self._forget()
-                raise RuntimeError(f"the broker ended with {process.returncode} before it was ready:\n{self.log_tail()}")
+                raise RuntimeError(
+                    f"the broker ended with {process.returncode} before it was ready:\n{self.log_tail()}"
+                )
             if time.monotonic() > deadline:
                 self.kill_all()
                 raise TimeoutError(f"the broker is not ready after {timeout_s} s:\n{self.log_tail()}")
@@ -233,7 +268,9 @@ class Warren:
                 tags = [part for tag in account.tags for part in ("--tag", tag)]
                 self.command("add-user", account.name, "--password", account.password, *tags)
             for vhost, rights in account.permissions.items():
-                self.command("set-permissions", "--vhost", vhost, account.name, rights.configure, rights.write, rights.read)
+                self.command(
+                    "set-permissions", "--vhost", vhost, account.name, rights.configure, rights.write, rights.read
+                )
 
     # -- output -----------------------------------------------------------------------------------------------------
 
@@ -254,7 +291,9 @@ class Warren:
     def _supervisor_pid(self, process: subprocess.Popen[bytes]) -> int:
         if not self._wrapper:
             return process.pid
-        description = json.loads((self.data / "broker.json").read_text()) if (self.data / "broker.json").exists() else {}
+        description = (
+            json.loads((self.data / "broker.json").read_text()) if (self.data / "broker.json").exists() else {}
+        )
         return int(description.get("pid", process.pid))
 
     def _pids_known(self) -> list[int]:

@@ -3,11 +3,11 @@
 Right frames are encoded by pamqp, an implementation independent of the broker's own codecs; everything here may also be
 given values that no correct client would send.
 """
+
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-
 from typing import Any
 
 from pamqp import header
@@ -47,8 +47,9 @@ def raw_method(channel: int, class_id: int, method_id: int, arguments: bytes = b
     return frame(FRAME_METHOD, channel, struct.pack(">HH", class_id, method_id) + arguments)
 
 
-def content_header(channel: int, body_size: int, properties: Properties | None = None, *, class_id: int = BASIC_CLASS,
-                   weight: int = 0) -> bytes:
+def content_header(
+    channel: int, body_size: int, properties: Properties | None = None, *, class_id: int = BASIC_CLASS, weight: int = 0
+) -> bytes:
     """A content header frame."""
     marshalled = (properties or Properties()).marshal()
     return frame(FRAME_HEADER, channel, struct.pack(">HHQ", class_id, weight, body_size) + marshalled)
@@ -63,20 +64,32 @@ def content(channel: int, payload: bytes, properties: Properties | None = None, 
     """Header and body frames of one message, cut at frame_max."""
     room = frame_max - FRAME_OVERHEAD_BYTES
     frames = [content_header(channel, len(payload), properties)]
-    frames += [body(channel, payload[at:at + room]) for at in range(0, len(payload), room)]
+    frames += [body(channel, payload[at : at + room]) for at in range(0, len(payload), room)]
     return b"".join(frames)
 
 
-def publish(channel: int, exchange: str, routing_key: str, payload: bytes = b"", properties: Properties | None = None, *,
-            mandatory: bool = False, immediate: bool = False, frame_max: int = 131072) -> bytes:
+def publish(
+    channel: int,
+    exchange: str,
+    routing_key: str,
+    payload: bytes = b"",
+    properties: Properties | None = None,
+    *,
+    mandatory: bool = False,
+    immediate: bool = False,
+    frame_max: int = 131072,
+) -> bytes:
     """A whole basic.publish with its content."""
     return raw_method(channel, 60, 40, publish_arguments(exchange, routing_key, mandatory, immediate)) + content(
-        channel, payload, properties, frame_max=frame_max)
+        channel, payload, properties, frame_max=frame_max
+    )
 
 
 def publish_arguments(exchange: str, routing_key: str, mandatory: bool = False, immediate: bool = False) -> bytes:
     """Arguments of basic.publish, without pamqp's checks of names."""
-    return struct.pack(">H", 0) + short_string(exchange) + short_string(routing_key) + bytes([mandatory | immediate << 1])
+    return (
+        struct.pack(">H", 0) + short_string(exchange) + short_string(routing_key) + bytes([mandatory | immediate << 1])
+    )
 
 
 def short_string(text: str | bytes) -> bytes:

@@ -1,4 +1,5 @@
 """basic.get, ack, nack, reject, recover: tags, multiple, requeue to the old position, the redelivered flag."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -40,7 +41,11 @@ def test_get_takes_one_and_says_how_many_are_left(channel: ChannelClient, queue:
         message = channel.get(queue)
         assert message is not None
         assert message.body == str(number).encode()
-        assert (message.delivery_tag, message.redelivered, message.method.message_count) == (number + 1, False, 9 - number)
+        assert (message.delivery_tag, message.redelivered, message.method.message_count) == (
+            number + 1,
+            False,
+            9 - number,
+        )
     assert channel.get(queue) is None
 
 
@@ -50,7 +55,9 @@ def test_get_without_ack_takes_for_good(channel: ChannelClient, queue: str) -> N
     assert channel.get(queue) is None
 
 
-def test_what_was_got_and_not_acked_comes_back_with_the_channel(client: Client, channel: ChannelClient, queue: str) -> None:
+def test_what_was_got_and_not_acked_comes_back_with_the_channel(
+    client: Client, channel: ChannelClient, queue: str
+) -> None:
     get_tags(channel, queue, 3)
     channel.close()
     other = client.channel(2)
@@ -68,9 +75,20 @@ def test_delivery_tags_count_gets_and_deliveries_together(channel: ChannelClient
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("method", [Basic.Ack(1), Basic.Ack(1, True), Basic.Ack(0), Basic.Nack(1), Basic.Nack(1, True),
-                                    Basic.Reject(1), Basic.Reject(0), Basic.Ack(2 ** 62)],
-                         ids=["ack", "ack-multiple", "ack-0", "nack", "nack-multiple", "reject", "reject-0", "ack-huge"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        Basic.Ack(1),
+        Basic.Ack(1, True),
+        Basic.Ack(0),
+        Basic.Nack(1),
+        Basic.Nack(1, True),
+        Basic.Reject(1),
+        Basic.Reject(0),
+        Basic.Ack(2**62),
+    ],
+    ids=["ack", "ack-multiple", "ack-0", "nack", "nack-multiple", "reject", "reject-0", "ack-huge"],
+)
 def test_an_unknown_tag_fails(channel: ChannelClient, method: Any) -> None:
     channel.exclusive_queue()
     channel.send(method)
@@ -146,7 +164,10 @@ def test_a_requeued_message_has_its_old_place_and_the_flag(channel: ChannelClien
     getattr(channel, settle)(1)
     messages = [channel.get(queue, no_ack=True) for _ in range(7)]
     assert [(m.body, m.redelivered) for m in messages if m] == [
-        (b"0", True), (b"2", True), *((str(n).encode(), False) for n in range(5, 10))]
+        (b"0", True),
+        (b"2", True),
+        *((str(n).encode(), False) for n in range(5, 10)),
+    ]
 
 
 @pytest.mark.oracle
@@ -189,7 +210,11 @@ def test_recover_requeues_all_that_the_channel_holds(channel: ChannelClient, que
     channel.recover(requeue=True)
     messages = [channel.get(queue, no_ack=True) for _ in range(9)]
     assert [(m.body, m.redelivered) for m in messages if m] == [
-        (b"0", True), (b"2", True), (b"3", True), *((str(n).encode(), False) for n in range(4, 10))]
+        (b"0", True),
+        (b"2", True),
+        (b"3", True),
+        *((str(n).encode(), False) for n in range(4, 10)),
+    ]
 
 
 def test_recover_redelivers_to_ones_own_consumer(channel: ChannelClient, queue: str) -> None:

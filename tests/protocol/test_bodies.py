@@ -1,4 +1,5 @@
 """Contents of any size, cut anywhere, in TCP pieces of any size, interleaved over channels."""
+
 from __future__ import annotations
 
 import random
@@ -56,7 +57,7 @@ def test_bodies_cut_into_frames_of_any_size(channel: ChannelClient, seed: int) -
     at = 0
     while at < len(body):
         size = source.choice([0, 1, 2, 7, 100, 4000, 20_000])
-        frames.append(wire.body(1, body[at:at + size]))
+        frames.append(wire.body(1, body[at : at + size]))
         at += size
     channel.client.send_bytes(b"".join(frames))
     assert channel.get_all(queue) == [body]
@@ -94,9 +95,11 @@ def test_contents_of_many_channels_interleaved(client: Client, seed: int) -> Non
         for turn in range(5):
             body = pattern(source.choice([0, 1, 50, 9000]), number * 100 + turn)
             bodies[number].append(body)
-            frames += [wire.raw_method(number, 60, 40, wire.publish_arguments("", queues[number])),
-                       wire.content_header(number, len(body))]
-            frames += [wire.body(number, body[at:at + 1000]) for at in range(0, len(body), 1000)]
+            frames += [
+                wire.raw_method(number, 60, 40, wire.publish_arguments("", queues[number])),
+                wire.content_header(number, len(body)),
+            ]
+            frames += [wire.body(number, body[at : at + 1000]) for at in range(0, len(body), 1000)]
         pending[number] = frames
     out = []
     while pending:
@@ -112,8 +115,13 @@ def test_contents_of_many_channels_interleaved(client: Client, seed: int) -> Non
 def test_a_method_of_another_channel_in_the_middle_of_a_content(client: Client) -> None:
     first, second = client.channel(1), client.channel(2)
     queue = first.exclusive_queue()
-    client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("", queue)) + wire.content_header(1, 4)
-                      + wire.body(1, b"ab") + wire.method(2, Queue.Declare(queue=queue, passive=True)) + wire.HEARTBEAT)
+    client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
+        + wire.content_header(1, 4)
+        + wire.body(1, b"ab")
+        + wire.method(2, Queue.Declare(queue=queue, passive=True))
+        + wire.HEARTBEAT
+    )
     assert second.expect(Queue.DeclareOk).message_count == 0
     client.send_bytes(wire.body(1, b"cd"))
     assert first.get_all(queue) == [b"abcd"]
@@ -123,8 +131,11 @@ def test_a_content_is_given_up_by_the_close_of_its_channel_or_its_end(open_clien
     client, reader = open_client(), open_client().channel()
     channel = client.channel()
     reader.declare(names())
-    client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("", names())) + wire.content_header(1, 100)
-                      + wire.body(1, b"half"))
+    client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("", names()))
+        + wire.content_header(1, 100)
+        + wire.body(1, b"half")
+    )
     client.reset()
     assert reader.count(names()) == 0
     del channel
@@ -154,10 +165,11 @@ def test_the_biggest_body(open_client: OpenClient, bystander: ChannelClient) -> 
 
 
 def test_a_body_over_the_biggest_closes_the_channel(channel: ChannelClient, bystander: ChannelClient) -> None:
-    channel.client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("", "x"))
-                              + wire.content_header(1, MESSAGE_BYTES_MAX + 1))
+    channel.client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("", "x")) + wire.content_header(1, MESSAGE_BYTES_MAX + 1)
+    )
     piece = wire.body(1, bytes(131072 - wire.FRAME_OVERHEAD_BYTES))
-    if channel.client.endpoint.broker == "rabbitmq":                  # it judges when the whole body has come
+    if channel.client.endpoint.broker == "rabbitmq":  # it judges when the whole body has come
         sent, room = 0, 131072 - wire.FRAME_OVERHEAD_BYTES
         while sent < MESSAGE_BYTES_MAX + 1:
             size = min(room, MESSAGE_BYTES_MAX + 1 - sent)
@@ -165,15 +177,21 @@ def test_a_body_over_the_biggest_closes_the_channel(channel: ChannelClient, byst
             sent += size
     else:
         channel.client.send_bytes(piece * 10)
-    channel.expect_error(406, f"message size {MESSAGE_BYTES_MAX + 1} is larger than configured max size {MESSAGE_BYTES_MAX}")
+    channel.expect_error(
+        406, f"message size {MESSAGE_BYTES_MAX + 1} is larger than configured max size {MESSAGE_BYTES_MAX}"
+    )
     channel.client.channel(1).exclusive_queue()
 
 
-@pytest.mark.parametrize("size", [512 * 1024 * 1024 + 1, 2 ** 63, 2 ** 64 - 1])
-def test_a_claim_beyond_all_measure_is_refused_at_once(channel: ChannelClient, bystander: ChannelClient, size: int) -> None:
+@pytest.mark.parametrize("size", [512 * 1024 * 1024 + 1, 2**63, 2**64 - 1])
+def test_a_claim_beyond_all_measure_is_refused_at_once(
+    channel: ChannelClient, bystander: ChannelClient, size: int
+) -> None:
     if channel.client.endpoint.broker == "rabbitmq":
         pytest.skip("RabbitMQ 3.10 waits for the body")
-    channel.client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("", "x")) + wire.content_header(1, size))
+    channel.client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("", "x")) + wire.content_header(1, size)
+    )
     close = channel.client.next().method
     assert close.reply_code == 501 or (isinstance(close, Channel.Close) and close.reply_code == 406), close
 

@@ -1,4 +1,5 @@
 """Channel class: open, flow, close, and how errors are kept to their channel."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -47,8 +48,11 @@ def test_a_second_open_is_a_channel_error(channel: ChannelClient) -> None:
     channel.client.expect_connection_error(504, "second 'channel.open' seen")
 
 
-@pytest.mark.parametrize("method", [Basic.Qos(), Queue.Declare(queue="x"), Exchange.Declare(exchange="x"),
-                                    Channel.Flow(active=True)], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "method",
+    [Basic.Qos(), Queue.Declare(queue="x"), Exchange.Declare(exchange="x"), Channel.Flow(active=True)],
+    ids=lambda m: m.name,
+)
 def test_a_method_on_a_channel_that_is_not_open_is_a_channel_error(client: Client, method: object) -> None:
     client.send(3, method)
     client.expect_connection_error(504, "expected 'channel.open'")
@@ -101,9 +105,12 @@ def test_an_error_closes_its_channel_and_no_other(client: Client) -> None:
 def test_what_follows_an_error_is_dropped_until_close_ok(client: Client) -> None:
     channel = client.channel(1)
     queue = channel.exclusive_queue()
-    client.send_bytes(wire.method(1, Queue.Declare(queue="t-no-such-queue", passive=True))
-                      + wire.publish(1, "", queue, b"lost") + wire.method(1, Queue.Declare(queue="also-lost"))
-                      + wire.publish(1, "", queue, b"lost too"))
+    client.send_bytes(
+        wire.method(1, Queue.Declare(queue="t-no-such-queue", passive=True))
+        + wire.publish(1, "", queue, b"lost")
+        + wire.method(1, Queue.Declare(queue="also-lost"))
+        + wire.publish(1, "", queue, b"lost too")
+    )
     channel.expect_error(404)
     channel = client.channel(1)
     assert channel.count(queue) == 0

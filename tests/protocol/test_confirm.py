@@ -1,4 +1,5 @@
 """Confirm class: publish sequence numbers, coalesced acks, returns before their ack."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -96,8 +97,12 @@ def test_returns_among_routed_publishes_come_before_their_acks(channel: ChannelC
     queue = channel.exclusive_queue()
     channel.confirm()
     count = 300
-    channel.client.send_bytes(b"".join(
-        wire.publish(1, "", queue if n % 3 else "t-nobody", str(n).encode(), mandatory=True) for n in range(1, count + 1)))
+    channel.client.send_bytes(
+        b"".join(
+            wire.publish(1, "", queue if n % 3 else "t-nobody", str(n).encode(), mandatory=True)
+            for n in range(1, count + 1)
+        )
+    )
     returned, confirmed = set(), set()
     while len(confirmed) < count:
         arrival = channel.client.next_on(1)
@@ -118,8 +123,12 @@ def test_persistent_messages_on_durable_queues(channel: ChannelClient, names: Na
     for number in range(4):
         channel.declare(names(str(number)), durable=True)
     channel.confirm()
-    channel.client.send_bytes(b"".join(
-        wire.publish(1, "", names(str(n % 4)), str(n).encode(), Properties(delivery_mode=PERSISTENT)) for n in range(400)))
+    channel.client.send_bytes(
+        b"".join(
+            wire.publish(1, "", names(str(n % 4)), str(n).encode(), Properties(delivery_mode=PERSISTENT))
+            for n in range(400)
+        )
+    )
     assert channel.wait_confirms(400) == set()
     for number in range(4):
         assert channel.get_all(names(str(number))) == [str(n).encode() for n in range(number, 400, 4)]
@@ -129,9 +138,14 @@ def test_persistent_and_transient_messages_mixed(channel: ChannelClient, names: 
     channel.declare(names("durable"), durable=True)
     channel.declare(names("transient"))
     channel.confirm()
-    channel.client.send_bytes(b"".join(
-        wire.publish(1, "", names(("durable", "transient", "missing")[n % 3]), b"x", Properties(delivery_mode=1 + n % 2))
-        for n in range(600)))
+    channel.client.send_bytes(
+        b"".join(
+            wire.publish(
+                1, "", names(("durable", "transient", "missing")[n % 3]), b"x", Properties(delivery_mode=1 + n % 2)
+            )
+            for n in range(600)
+        )
+    )
     assert channel.wait_confirms(600) == set()
 
 
@@ -141,7 +155,7 @@ def test_one_publish_to_queues_of_several_shards_is_confirmed_once(channel: Chan
         channel.declare(names(str(number)), durable=number % 2 == 0)
         channel.bind(names(str(number)), names("all"))
     channel.confirm()
-    for number in range(1, 51):
+    for _ in range(50):
         channel.publish(names("all"), "", b"x", Properties(delivery_mode=PERSISTENT))
     channel.wait_confirms(50)
     channel.expect_nothing()

@@ -1,4 +1,5 @@
 """basic.consume, basic.cancel and dispatch: tags, exclusive consumers, round-robin, order, cancel notification."""
+
 from __future__ import annotations
 
 import re
@@ -28,7 +29,8 @@ def test_deliveries_carry_tags_names_and_order(channel: ChannelClient) -> None:
     assert [m.body for m in messages] == numbered(100)
     assert [m.delivery_tag for m in messages] == list(range(1, 101))
     assert {(m.method.consumer_tag, m.method.exchange, m.method.routing_key, m.redelivered) for m in messages} == {
-        ("my-tag", "amq.direct", queue + ".key", False)}
+        ("my-tag", "amq.direct", queue + ".key", False)
+    }
 
 
 def test_a_server_named_consumer(channel: ChannelClient) -> None:
@@ -171,10 +173,12 @@ def test_deleting_a_queue_cancels_its_consumers(open_client: OpenClient, names: 
     other.delete(names())
     cancel = consumer.expect(Basic.Cancel)
     assert cancel.consumer_tag == "tag"
-    consumer.exclusive_queue()                                                # the channel lives on
+    consumer.exclusive_queue()  # the channel lives on
 
 
-def test_clients_that_cannot_take_it_are_not_told_of_a_cancelled_consumer(open_client: OpenClient, names: Names) -> None:
+def test_clients_that_cannot_take_it_are_not_told_of_a_cancelled_consumer(
+    open_client: OpenClient, names: Names
+) -> None:
     consumer, other = open_client(capabilities={}).channel(), open_client().channel()
     consumer.declare(names())
     consumer.consume(names(), "tag")

@@ -1,4 +1,5 @@
 """Exchange class: declare, passive, equivalence, delete, bind, unbind, and names."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -14,8 +15,16 @@ from tests.harness.methods import Channel, Connection, Exchange, Queue
 OpenClient = Callable[..., Client]
 
 
-@pytest.mark.parametrize("name, kind", [("amq.direct", "direct"), ("amq.fanout", "fanout"), ("amq.topic", "topic"),
-                                        ("amq.headers", "headers"), ("amq.match", "headers")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("amq.direct", "direct"),
+        ("amq.fanout", "fanout"),
+        ("amq.topic", "topic"),
+        ("amq.headers", "headers"),
+        ("amq.match", "headers"),
+    ],
+)
 def test_predeclared_exchanges_may_be_declared_as_they_are(channel: ChannelClient, name: str, kind: str) -> None:
     channel.declare_exchange(name, kind, durable=True)
     channel.declare_exchange(name, passive=True)
@@ -45,16 +54,33 @@ def test_passive_declare_looks_at_nothing_but_the_name(channel: ChannelClient, n
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("changed, text", [
-    ({"kind": "fanout"}, "inequivalent arg 'type' for exchange '{}' in vhost '/': received 'fanout' but current is 'direct'"),
-    ({"durable": True}, "inequivalent arg 'durable' for exchange '{}' in vhost '/': received 'true' but current is 'false'"),
-    ({"auto_delete": True},
-     "inequivalent arg 'auto_delete' for exchange '{}' in vhost '/': received 'true' but current is 'false'"),
-    ({"internal": True}, "inequivalent arg 'internal' for exchange '{}' in vhost '/': received 'true' but current is 'false'"),
-    ({"arguments": {"alternate-exchange": "amq.fanout"}},
-     "inequivalent arg 'alternate-exchange' for exchange '{}' in vhost '/': received "
-     "the value 'amq.fanout' of type 'longstr' but current is none"),
-], ids=["type", "durable", "auto-delete", "internal", "alternate-exchange"])
+@pytest.mark.parametrize(
+    "changed, text",
+    [
+        (
+            {"kind": "fanout"},
+            "inequivalent arg 'type' for exchange '{}' in vhost '/': received 'fanout' but current is 'direct'",
+        ),
+        (
+            {"durable": True},
+            "inequivalent arg 'durable' for exchange '{}' in vhost '/': received 'true' but current is 'false'",
+        ),
+        (
+            {"auto_delete": True},
+            "inequivalent arg 'auto_delete' for exchange '{}' in vhost '/': received 'true' but current is 'false'",
+        ),
+        (
+            {"internal": True},
+            "inequivalent arg 'internal' for exchange '{}' in vhost '/': received 'true' but current is 'false'",
+        ),
+        (
+            {"arguments": {"alternate-exchange": "amq.fanout"}},
+            "inequivalent arg 'alternate-exchange' for exchange '{}' in vhost '/': received "
+            "the value 'amq.fanout' of type 'longstr' but current is none",
+        ),
+    ],
+    ids=["type", "durable", "auto-delete", "internal", "alternate-exchange"],
+)
 def test_an_inequivalent_declaration_fails(channel: ChannelClient, names: Names, changed: dict, text: str) -> None:
     channel.declare_exchange(names(), "direct")
     options = {"kind": "direct", **changed}
@@ -71,11 +97,17 @@ def test_new_names_with_the_reserved_prefix_are_refused(channel: ChannelClient, 
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("method", [
-    Exchange.Declare(exchange="", exchange_type="direct"), Exchange.Delete(exchange=""),
-    Exchange.Bind(destination="", source="amq.direct"), Exchange.Bind(destination="amq.direct", source=""),
-    Exchange.Unbind(destination="", source="amq.direct"),
-], ids=["declare", "delete", "bind-destination", "bind-source", "unbind"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        Exchange.Declare(exchange="", exchange_type="direct"),
+        Exchange.Delete(exchange=""),
+        Exchange.Bind(destination="", source="amq.direct"),
+        Exchange.Bind(destination="amq.direct", source=""),
+        Exchange.Unbind(destination="", source="amq.direct"),
+    ],
+    ids=["declare", "delete", "bind-destination", "bind-source", "unbind"],
+)
 def test_the_default_exchange_is_out_of_reach(channel: ChannelClient, method: object) -> None:
     channel.send(method)
     channel.expect_error(403, "ACCESS_REFUSED - operation not permitted on the default exchange")
@@ -121,7 +153,7 @@ def test_delete_if_unused_keeps_an_exchange_with_bindings(channel: ChannelClient
 def test_an_auto_delete_exchange_goes_with_its_last_binding(channel: ChannelClient, names: Names) -> None:
     channel.declare_exchange(names(), auto_delete=True)
     queue = channel.exclusive_queue()
-    channel.declare_exchange(names(), passive=True)                  # without any binding so far, it stays
+    channel.declare_exchange(names(), passive=True)  # without any binding so far, it stays
     channel.bind(queue, names(), "1")
     channel.bind(queue, names(), "2")
     channel.unbind(queue, names(), "1")
@@ -162,16 +194,22 @@ def test_an_internal_exchange_takes_messages_from_exchanges_alone(channel: Chann
     channel.publish(names("outer"), "", b"through")
     assert channel.get_all(queue) == [b"through"]
     channel.publish(names("inner"), "", b"refused")
-    close = channel.expect_error(403, f"ACCESS_REFUSED - cannot publish to internal exchange '{names('inner')}' in vhost '/'")
+    close = channel.expect_error(
+        403, f"ACCESS_REFUSED - cannot publish to internal exchange '{names('inner')}' in vhost '/'"
+    )
     assert (close.class_id, close.method_id) == (60, 40)
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("method, text", [
-    (Exchange.Bind(destination="t-missing", source="amq.direct"), "no exchange 't-missing' in vhost '/'"),
-    (Exchange.Bind(destination="amq.direct", source="t-missing"), "no exchange 't-missing' in vhost '/'"),
-    (Queue.Bind(queue="t-missing", exchange="amq.direct"), "no queue 't-missing' in vhost '/'"),
-], ids=["destination", "source", "queue"])
+@pytest.mark.parametrize(
+    "method, text",
+    [
+        (Exchange.Bind(destination="t-missing", source="amq.direct"), "no exchange 't-missing' in vhost '/'"),
+        (Exchange.Bind(destination="amq.direct", source="t-missing"), "no exchange 't-missing' in vhost '/'"),
+        (Queue.Bind(queue="t-missing", exchange="amq.direct"), "no queue 't-missing' in vhost '/'"),
+    ],
+    ids=["destination", "source", "queue"],
+)
 def test_binding_what_is_missing_is_not_found(channel: ChannelClient, method: object, text: str) -> None:
     channel.send(method)
     channel.expect_error(404, "NOT_FOUND - " + text)
@@ -200,7 +238,7 @@ def test_unbinding_from_what_is_missing(channel: ChannelClient) -> None:
 def test_a_binding_is_told_apart_by_key_and_arguments(channel: ChannelClient, names: Names) -> None:
     channel.declare_exchange(names())
     queue = channel.exclusive_queue()
-    for _ in range(2):                                                  # the second time changes nothing
+    for _ in range(2):  # the second time changes nothing
         channel.bind(queue, names(), "k")
         channel.bind(queue, names(), "k", {"a": 1})
     channel.publish(names(), "k", b"one copy")

@@ -1,4 +1,5 @@
 """Frames that no correct client sends: each gets the right code and costs no other client anything."""
+
 from __future__ import annotations
 
 import random
@@ -42,8 +43,11 @@ def test_a_frame_of_exactly_frame_max_is_taken(open_client: OpenClient) -> None:
     channel = open_client(frame_max=4096).channel()
     queue = channel.exclusive_queue()
     body = bytes(4096 - 8)
-    channel.client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
-                              + wire.content_header(1, len(body)) + wire.body(1, body))
+    channel.client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
+        + wire.content_header(1, len(body))
+        + wire.body(1, body)
+    )
     message = channel.get(queue)
     assert message is not None and message.body == body
 
@@ -73,15 +77,19 @@ def test_a_header_without_a_publish_is_unexpected(channel: ChannelClient) -> Non
 PUBLISH = wire.raw_method(1, 60, 40, wire.publish_arguments("", "nowhere"))
 
 
-@pytest.mark.parametrize("second", [wire.method(1, Basic.Qos()), wire.method(1, Queue.Declare(exclusive=True)), PUBLISH,
-                                    wire.body(1, b"x")], ids=["qos", "declare", "publish", "body"])
+@pytest.mark.parametrize(
+    "second",
+    [wire.method(1, Basic.Qos()), wire.method(1, Queue.Declare(exclusive=True)), PUBLISH, wire.body(1, b"x")],
+    ids=["qos", "declare", "publish", "body"],
+)
 def test_anything_but_a_header_after_a_publish_is_unexpected(channel: ChannelClient, second: bytes) -> None:
     channel.client.send_bytes(PUBLISH + second)
     channel.client.expect_connection_error(505, "UNEXPECTED_FRAME")
 
 
-@pytest.mark.parametrize("third", [wire.method(1, Basic.Qos()), PUBLISH, wire.content_header(1, 3)],
-                         ids=["qos", "publish", "header"])
+@pytest.mark.parametrize(
+    "third", [wire.method(1, Basic.Qos()), PUBLISH, wire.content_header(1, 3)], ids=["qos", "publish", "header"]
+)
 def test_anything_but_a_body_after_a_header_is_unexpected(channel: ChannelClient, third: bytes) -> None:
     channel.client.send_bytes(PUBLISH + wire.content_header(1, 3) + third)
     channel.client.expect_connection_error(505, "UNEXPECTED_FRAME")
@@ -113,8 +121,9 @@ def test_an_unknown_method_is_refused(channel: ChannelClient, class_id: int, met
     assert close.reply_code == 503, close
 
 
-@pytest.mark.parametrize("arguments", [b"", b"\0", b"\0\0\xff", b"\0\0\x05abc", b"\0\0\x01q\0\xff\xff\xff\xff",
-                                       b"\0\0\x01q\0\0\0\0\x05abc"])
+@pytest.mark.parametrize(
+    "arguments", [b"", b"\0", b"\0\0\xff", b"\0\0\x05abc", b"\0\0\x01q\0\xff\xff\xff\xff", b"\0\0\x01q\0\0\0\0\x05abc"]
+)
 def test_arguments_that_end_too_early_are_a_syntax_error(channel: ChannelClient, arguments: bytes) -> None:
     channel.client.send_bytes(wire.raw_method(1, 50, 10, arguments))
     channel.client.expect_connection_error(501 if channel.client.endpoint.broker == "rabbitmq" else 502)
@@ -126,11 +135,21 @@ def declare_with(table: bytes) -> bytes:
 
 
 @crashes_in_rabbitmq
-@pytest.mark.parametrize("entries", [
-    wire.field_entry("k", b"S", b"\0\0\0\x09abc"), wire.field_entry("k", b"F", b"\xff\xff\xff\xff"),
-    wire.field_entry("k", b"A", b"\0\0\0\x10"), wire.field_entry("k", b"?", b"\0\0\0\x01"), b"\x05k", b"\x01k",
-    wire.field_entry("k", b"I", b"\0\0"), wire.field_entry("k", b"D", b"\x01"), wire.field_entry("k", b"T", b"\0\0\0\0"),
-], ids=["string", "table", "array", "letter", "name", "no-value", "int", "decimal", "timestamp"])
+@pytest.mark.parametrize(
+    "entries",
+    [
+        wire.field_entry("k", b"S", b"\0\0\0\x09abc"),
+        wire.field_entry("k", b"F", b"\xff\xff\xff\xff"),
+        wire.field_entry("k", b"A", b"\0\0\0\x10"),
+        wire.field_entry("k", b"?", b"\0\0\0\x01"),
+        b"\x05k",
+        b"\x01k",
+        wire.field_entry("k", b"I", b"\0\0"),
+        wire.field_entry("k", b"D", b"\x01"),
+        wire.field_entry("k", b"T", b"\0\0\0\0"),
+    ],
+    ids=["string", "table", "array", "letter", "name", "no-value", "int", "decimal", "timestamp"],
+)
 def test_a_table_that_lies_about_its_lengths_is_a_syntax_error(channel: ChannelClient, entries: bytes) -> None:
     channel.client.send_bytes(declare_with(wire.table(entries)))
     channel.client.expect_connection_error(502, "SYNTAX_ERROR")
@@ -160,8 +179,10 @@ def test_message_headers_nested_without_end_do_no_harm(channel: ChannelClient) -
     queue = channel.exclusive_queue()
     channel.bind(queue, "amq.headers", "", {"x-match": "any", "n": 1})
     properties = struct.pack(">H", 1 << 13) + nested(10_000)
-    channel.client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("amq.headers", ""))
-                              + wire.frame(wire.FRAME_HEADER, 1, struct.pack(">HHQ", 60, 0, 0) + properties))
+    channel.client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("amq.headers", ""))
+        + wire.frame(wire.FRAME_HEADER, 1, struct.pack(">HHQ", 60, 0, 0) + properties)
+    )
     try:
         while not isinstance(channel.client.next(2).method, (Connection.Close, Channel.Close)):
             pass
@@ -170,20 +191,26 @@ def test_message_headers_nested_without_end_do_no_harm(channel: ChannelClient) -
 
 
 @crashes_in_rabbitmq
-@pytest.mark.parametrize("properties", [b"", b"\x80", b"\x80\x00", b"\x80\x00\x05abc", b"\x20\x00\xff\xff\xff\xff",
-                                        b"\x00\x01", b"\x00\x40\0\0"],
-                         ids=["none", "half-flags", "missing", "short", "table", "more-flags", "timestamp"])
+@pytest.mark.parametrize(
+    "properties",
+    [b"", b"\x80", b"\x80\x00", b"\x80\x00\x05abc", b"\x20\x00\xff\xff\xff\xff", b"\x00\x01", b"\x00\x40\0\0"],
+    ids=["none", "half-flags", "missing", "short", "table", "more-flags", "timestamp"],
+)
 def test_properties_that_end_too_early_end_the_connection(channel: ChannelClient, properties: bytes) -> None:
     queue = channel.exclusive_queue()
-    channel.client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
-                              + wire.frame(wire.FRAME_HEADER, 1, struct.pack(">HHQ", 60, 0, 1) + properties)
-                              + wire.body(1, b"x"))
+    channel.client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
+        + wire.frame(wire.FRAME_HEADER, 1, struct.pack(">HHQ", 60, 0, 1) + properties)
+        + wire.body(1, b"x")
+    )
     close = channel.client.next().method
     assert isinstance(close, Connection.Close), close
 
 
 def test_a_short_string_that_is_not_utf8_is_kept_or_refused_but_harms_nobody(channel: ChannelClient) -> None:
-    channel.client.send_bytes(wire.raw_method(1, 50, 10, b"\0\0" + wire.short_string(b"\xff\xfe\x80") + b"\x04\0\0\0\0"))
+    channel.client.send_bytes(
+        wire.raw_method(1, 50, 10, b"\0\0" + wire.short_string(b"\xff\xfe\x80") + b"\x04\0\0\0\0")
+    )
     answer = channel.client.next().method
     assert isinstance(answer, (Connection.Close, Channel.Close, Queue.DeclareOk)), answer
 
@@ -192,8 +219,10 @@ def test_a_routing_key_that_is_not_utf8_is_carried_unchanged(channel: ChannelCli
     queue = channel.exclusive_queue()
     channel.bind(queue, "amq.fanout")
     key = b"\xff\xfe\x80key"
-    channel.client.send_bytes(wire.raw_method(1, 60, 40, b"\0\0" + wire.short_string("amq.fanout") + wire.short_string(key)
-                                              + b"\0") + wire.content(1, b"body"))
+    channel.client.send_bytes(
+        wire.raw_method(1, 60, 40, b"\0\0" + wire.short_string("amq.fanout") + wire.short_string(key) + b"\0")
+        + wire.content(1, b"body")
+    )
     message = channel.get(queue)
     assert message is not None
     assert wire.short_string(key) in message.method.arguments
@@ -218,23 +247,29 @@ def test_a_method_of_a_channel_on_channel_zero_ends_the_connection(client: Clien
     assert isinstance(close, Connection.Close) and close.reply_code in (503, 504), close
 
 
-@pytest.mark.parametrize("method", [Connection.Close(200, "", 0, 0), Connection.Open("/"), Connection.TuneOk(1, 4096, 0)],
-                         ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "method",
+    [Connection.Close(200, "", 0, 0), Connection.Open("/"), Connection.TuneOk(1, 4096, 0)],
+    ids=lambda m: m.name,
+)
 def test_a_connection_method_on_a_channel_ends_the_connection(channel: ChannelClient, method: object) -> None:
     channel.send(method)
     close = channel.client.next().method
     assert isinstance(close, Connection.Close) and close.reply_code in (503, 504), close
 
 
-@pytest.mark.parametrize("method", [Queue.DeclareOk("q", 0, 0), Basic.GetEmpty(), Channel.OpenOk()], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "method", [Queue.DeclareOk("q", 0, 0), Basic.GetEmpty(), Channel.OpenOk()], ids=lambda m: m.name
+)
 def test_a_method_that_only_brokers_send_ends_the_connection(channel: ChannelClient, method: object) -> None:
     channel.send(method)
     close = channel.client.next().method
     assert isinstance(close, Connection.Close) and close.reply_code in (503, 505, 540), close
 
 
-@pytest.mark.parametrize("method", [Connection.StartOk({}, "PLAIN", "\0guest\0guest", "en_US"), Connection.Open("/")],
-                         ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "method", [Connection.StartOk({}, "PLAIN", "\0guest\0guest", "en_US"), Connection.Open("/")], ids=lambda m: m.name
+)
 def test_a_second_handshake_ends_the_connection(client: Client, method: object) -> None:
     client.send(0, method)
     close = client.next().method
@@ -252,10 +287,14 @@ def test_garbage_after_the_handshake_ends_the_connection(client: Client, seed: i
 def test_a_session_with_a_few_flipped_bytes_harms_nobody(open_client: OpenClient, seed: int) -> None:
     source = random.Random(seed)
     client = open_client()
-    session = bytearray(wire.method(1, Channel.Open()) + wire.method(1, Queue.Declare(queue="", exclusive=True))
-                        + wire.publish(1, "amq.topic", "a.b", b"body" * 20, wire.Properties(headers={"a": 1, "b": ["c"]}))
-                        + wire.method(1, Basic.Get(queue="")) + wire.method(1, Basic.Ack(1))
-                        + wire.method(1, Queue.Bind(queue="", exchange="amq.topic", routing_key="#")))
+    session = bytearray(
+        wire.method(1, Channel.Open())
+        + wire.method(1, Queue.Declare(queue="", exclusive=True))
+        + wire.publish(1, "amq.topic", "a.b", b"body" * 20, wire.Properties(headers={"a": 1, "b": ["c"]}))
+        + wire.method(1, Basic.Get(queue=""))
+        + wire.method(1, Basic.Ack(1))
+        + wire.method(1, Queue.Bind(queue="", exchange="amq.topic", routing_key="#"))
+    )
     for _ in range(source.randrange(1, 6)):
         session[source.randrange(len(session))] = source.randrange(256)
     client.send_bytes(bytes(session))
@@ -264,7 +303,7 @@ def test_a_session_with_a_few_flipped_bytes_harms_nobody(open_client: OpenClient
         while not isinstance(client.next(3).method, (Connection.Close, Connection.CloseOk)):
             pass
     except (Closed, TimeoutError):
-        pass                                                   # a lying length: the broker waits for the rest
+        pass  # a lying length: the broker waits for the rest
 
 
 @pytest.mark.parametrize("cut", [1, 6, 7, 8, 20, -1])

@@ -1,4 +1,5 @@
 """Connection class: protocol header, start, tune, open, close."""
+
 from __future__ import annotations
 
 import socket
@@ -17,6 +18,17 @@ RawClient = Callable[[], Client]
 OpenClient = Callable[..., Client]
 
 HANDSHAKE_TIMEOUT_S = 10.0
+CAPABILITIES_ANNOUNCED = (
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+)
 
 
 def test_start_announces_version_mechanisms_and_locale(raw_client: RawClient) -> None:
@@ -28,9 +40,7 @@ def test_start_announces_version_mechanisms_and_locale(raw_client: RawClient) ->
 
 def test_server_properties_announce_the_capabilities_that_clients_switch_on(raw_client: RawClient) -> None:
     properties = raw_client().start().server_properties
-    assert properties["capabilities"] == {name: True for name in (
-        "publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify", "connection.blocked",
-        "consumer_priorities", "authentication_failure_close", "per_consumer_qos", "direct_reply_to")}
+    assert properties["capabilities"] == dict.fromkeys(CAPABILITIES_ANNOUNCED, True)
     for name in ("cluster_name", "copyright", "information", "platform", "product", "version"):
         assert isinstance(properties[name], str) and properties[name], name
 
@@ -42,11 +52,24 @@ def test_headers_of_amqp_0_9_are_accepted(raw_client: RawClient, header: bytes) 
     client.expect(Connection.Start)
 
 
-@pytest.mark.parametrize("sent", [
-    b"AMQP\0\x01\0\0", b"AMQP\x03\x01\0\0", b"AMQP\0\0\x09\x02", b"AMQP\x02\x01\0\0", b"amqp\0\0\x09\x01",
-    b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01", b"\0" * 8, b"\xff" * 64,
-], ids=["1.0", "1.0-sasl", "0-9-2", "tls", "lower-case", "http", "tls-hello", "zeros", "ones"])
-def test_any_other_header_is_answered_with_ours_and_the_end(raw_client: RawClient, bystander: object, sent: bytes) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"AMQP\0\x01\0\0",
+        b"AMQP\x03\x01\0\0",
+        b"AMQP\0\0\x09\x02",
+        b"AMQP\x02\x01\0\0",
+        b"amqp\0\0\x09\x01",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"\0" * 8,
+        b"\xff" * 64,
+    ],
+    ids=["1.0", "1.0-sasl", "0-9-2", "tls", "lower-case", "http", "tls-hello", "zeros", "ones"],
+)
+def test_any_other_header_is_answered_with_ours_and_the_end(
+    raw_client: RawClient, bystander: object, sent: bytes
+) -> None:
     client = raw_client()
     client.send_bytes(sent)
     assert client.receive_raw(8) == wire.PROTOCOL_HEADER
@@ -54,7 +77,9 @@ def test_any_other_header_is_answered_with_ours_and_the_end(raw_client: RawClien
 
 
 @pytest.mark.parametrize("sent", [b"", b"A", b"AMQP\0\0\x09"])
-def test_a_client_that_leaves_early_costs_nobody_anything(raw_client: RawClient, bystander: object, sent: bytes) -> None:
+def test_a_client_that_leaves_early_costs_nobody_anything(
+    raw_client: RawClient, bystander: object, sent: bytes
+) -> None:
     client = raw_client()
     client.send_bytes(sent)
     client.socket.shutdown(socket.SHUT_WR)
@@ -72,7 +97,9 @@ def test_names_and_passwords_may_be_unicode(open_client: OpenClient) -> None:
 def test_amqplain_login(raw_client: RawClient) -> None:
     client = raw_client()
     client.start()
-    entries = wire.field_entry("LOGIN", b"S", b"\0\0\0\x05guest") + wire.field_entry("PASSWORD", b"S", b"\0\0\0\x05guest")
+    entries = wire.field_entry("LOGIN", b"S", b"\0\0\0\x05guest") + wire.field_entry(
+        "PASSWORD", b"S", b"\0\0\0\x05guest"
+    )
     client.start_ok(mechanism="AMQPLAIN", response=entries.decode())
     client.expect(Connection.Tune)
 
@@ -80,7 +107,9 @@ def test_amqplain_login(raw_client: RawClient) -> None:
 def test_amqplain_with_a_wrong_password_is_refused(raw_client: RawClient) -> None:
     client = raw_client()
     client.start()
-    entries = wire.field_entry("LOGIN", b"S", b"\0\0\0\x05guest") + wire.field_entry("PASSWORD", b"S", b"\0\0\0\x05wrong")
+    entries = wire.field_entry("LOGIN", b"S", b"\0\0\0\x05guest") + wire.field_entry(
+        "PASSWORD", b"S", b"\0\0\0\x05wrong"
+    )
     client.start_ok(mechanism="AMQPLAIN", response=entries.decode())
     client.expect_connection_error(403, "ACCESS_REFUSED - Login was refused using authentication mechanism AMQPLAIN.")
 
@@ -90,8 +119,10 @@ def test_a_refused_login_is_403_for_clients_that_can_take_it(raw_client: RawClie
     client = raw_client()
     client.start()
     client.start_ok(user, password)
-    client.expect_connection_error(403, "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. "
-                                        "For details see the broker logfile.")
+    client.expect_connection_error(
+        403,
+        "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.",
+    )
 
 
 def test_a_refused_login_is_a_silent_end_for_old_clients(raw_client: RawClient) -> None:
@@ -135,15 +166,20 @@ def test_open_ok_follows_whatever_limits_are_lower(open_client: OpenClient) -> N
     open_client(channel_max=10, frame_max=4096, heartbeat=30).channel(10)
 
 
-@pytest.mark.parametrize("channel_max, frame_max, text", [
-    (2047, 131073, "negotiated frame_max = 131073 is higher than the maximum allowed value (131072)"),
-    (2047, 0, "negotiated frame_max = 0 is higher than the maximum allowed value (131072)"),
-    (2048, 131072, "negotiated channel_max = 2048 is higher than the maximum allowed value (2047)"),
-    (0, 131072, "negotiated channel_max = 0 (no limit) is higher than the maximum allowed value (2047)"),
-    (2047, 4095, "negotiated frame_max = 4095 is lower than the minimum allowed value (4096)"),
-    (2047, 1, "negotiated frame_max = 1 is lower than the minimum allowed value (4096)"),
-])
-def test_tune_ok_outside_the_limits_is_not_allowed(raw_client: RawClient, channel_max: int, frame_max: int, text: str) -> None:
+@pytest.mark.parametrize(
+    "channel_max, frame_max, text",
+    [
+        (2047, 131073, "negotiated frame_max = 131073 is higher than the maximum allowed value (131072)"),
+        (2047, 0, "negotiated frame_max = 0 is higher than the maximum allowed value (131072)"),
+        (2048, 131072, "negotiated channel_max = 2048 is higher than the maximum allowed value (2047)"),
+        (0, 131072, "negotiated channel_max = 0 (no limit) is higher than the maximum allowed value (2047)"),
+        (2047, 4095, "negotiated frame_max = 4095 is lower than the minimum allowed value (4096)"),
+        (2047, 1, "negotiated frame_max = 1 is lower than the minimum allowed value (4096)"),
+    ],
+)
+def test_tune_ok_outside_the_limits_is_not_allowed(
+    raw_client: RawClient, channel_max: int, frame_max: int, text: str
+) -> None:
     client = raw_client()
     client.start()
     client.start_ok()
@@ -169,20 +205,29 @@ def test_a_virtual_host_without_permission_is_not_allowed(raw_client: RawClient)
     tune = client.expect(Connection.Tune)
     client.tune_ok(tune.channel_max, tune.frame_max)
     client.open(OTHER_VHOST)
-    client.expect_connection_error(530, f"NOT_ALLOWED - access to vhost '{OTHER_VHOST}' refused for user '{PLAIN_USER.name}'")
+    client.expect_connection_error(
+        530, f"NOT_ALLOWED - access to vhost '{OTHER_VHOST}' refused for user '{PLAIN_USER.name}'"
+    )
 
 
 def test_a_user_with_empty_patterns_may_still_connect(open_client: OpenClient) -> None:
     open_client(user=NO_RIGHTS.name, password=NO_RIGHTS.password).channel()
 
 
-@pytest.mark.parametrize("method", [Connection.Open(virtual_host="/"), Connection.TuneOk(2047, 131072, 0), Channel.Open(),
-                                    Queue.Declare(queue="x"), Basic.Qos()], ids=lambda m: m.name)
-def test_methods_before_start_ok_end_the_connection(raw_client: RawClient, bystander: object, method: object) -> None:
-    client = raw_client()
-    client.start()
-    client.send(0, method)
-    client.expect_end(HANDSHAKE_TIMEOUT_S)
+def test_methods_before_start_ok_end_the_connection(raw_client: RawClient, bystander: object) -> None:
+    methods = [
+        Connection.Open(virtual_host="/"),
+        Connection.TuneOk(2047, 131072, 0),
+        Channel.Open(),
+        Queue.Declare(queue="x"),
+        Basic.Qos(),
+    ]
+    clients = [raw_client() for _ in methods]
+    for client, method in zip(clients, methods, strict=True):
+        client.start()
+        client.send(0, method)
+    for client in clients:  # after the silence that strangers get, side by side
+        client.expect_end(HANDSHAKE_TIMEOUT_S)
 
 
 def test_a_frame_over_the_limit_before_login_ends_the_connection(raw_client: RawClient, bystander: object) -> None:
@@ -196,8 +241,17 @@ def test_the_whole_handshake_in_pieces_of_one_byte(raw_client: RawClient) -> Non
     client = raw_client()
     client.send_in_pieces(wire.PROTOCOL_HEADER)
     client.expect(Connection.Start)
-    client.send_in_pieces(wire.method(0, Connection.StartOk(
-        client_properties={"capabilities": CAPABILITIES}, mechanism="PLAIN", response="\0guest\0guest", locale="en_US")))
+    client.send_in_pieces(
+        wire.method(
+            0,
+            Connection.StartOk(
+                client_properties={"capabilities": CAPABILITIES},
+                mechanism="PLAIN",
+                response="\0guest\0guest",
+                locale="en_US",
+            ),
+        )
+    )
     client.expect(Connection.Tune)
     client.send_in_pieces(wire.method(0, Connection.TuneOk(2047, 131072, 0)) + wire.method(0, Connection.Open("/")))
     client.expect(Connection.OpenOk)
@@ -208,8 +262,11 @@ def test_tune_ok_open_and_channel_open_may_come_in_one_piece(raw_client: RawClie
     client.start()
     client.start_ok()
     client.expect(Connection.Tune)
-    client.send_bytes(wire.method(0, Connection.TuneOk(2047, 131072, 0)) + wire.method(0, Connection.Open("/"))
-                      + wire.method(1, Channel.Open()))
+    client.send_bytes(
+        wire.method(0, Connection.TuneOk(2047, 131072, 0))
+        + wire.method(0, Connection.Open("/"))
+        + wire.method(1, Channel.Open())
+    )
     client.expect(Connection.OpenOk)
     client.expect(Channel.OpenOk, 1)
 
@@ -228,7 +285,7 @@ def test_close_while_channels_are_open_is_answered(client: Client) -> None:
 
 
 def test_after_a_close_by_the_server_a_crossing_close_is_answered(client: Client) -> None:
-    client.send(5, Basic.Qos())                                              # no such channel: 504
+    client.send(5, Basic.Qos())  # no such channel: 504
     client.send(0, Connection.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0))
     assert isinstance(client.next().method, Connection.Close)
     assert isinstance(client.next().method, Connection.CloseOk)
@@ -255,7 +312,7 @@ class Stalled:
             self.client.expect_end(HANDSHAKE_TIMEOUT_S + 10)
             self.kept_s = time.monotonic() - self.began
         except (OSError, AssertionError):
-            pass                                                            # kept_s stays None: the test tells
+            pass  # kept_s stays None: the test tells
 
 
 @pytest.fixture(scope="session", autouse=True)

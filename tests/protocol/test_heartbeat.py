@@ -1,4 +1,5 @@
 """Heartbeats: the broker sends them, and ends connections that are silent for too long. All waits run side by side."""
+
 from __future__ import annotations
 
 import threading
@@ -16,7 +17,9 @@ SILENCE_MAX_S = 3 * INTERVAL_S + 3
 
 def test_heartbeats(open_client: OpenClient) -> None:
     """One client keeps quiet and is ended, one sends heartbeats and one publishes and both stay, one has them off."""
-    silent, beating, publishing, off = (open_client(heartbeat=interval) for interval in (INTERVAL_S, INTERVAL_S, INTERVAL_S, 0))
+    silent, beating, publishing, off = (
+        open_client(heartbeat=interval) for interval in (INTERVAL_S, INTERVAL_S, INTERVAL_S, 0)
+    )
     publisher = publishing.channel()
     stop = threading.Event()
 

@@ -1,4 +1,5 @@
 """Rights of users: configure, write and read patterns, per operation."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -35,32 +36,47 @@ def refused(channel: ChannelClient, method: Any, right: str, kind: str, name: st
     close = channel.expect_error(403)
     assert close.reply_text in (
         f"ACCESS_REFUSED - {right} access to {kind} '{name}' in vhost '/' refused for user '{LIMITED.name}'",
-        f"ACCESS_REFUSED - access to {kind} '{name}' in vhost '/' refused for user '{LIMITED.name}'"), close.reply_text
+        f"ACCESS_REFUSED - access to {kind} '{name}' in vhost '/' refused for user '{LIMITED.name}'",
+    ), close.reply_text
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("method, right, kind, name", [
-    (Queue.Declare(queue="none-new"), "configure", "queue", "none-new"),
-    (Queue.Declare(queue="none-q"), "configure", "queue", "none-q"),
-    (Queue.Delete(queue="none-q"), "configure", "queue", "none-q"),
-    (Exchange.Declare(exchange="none-new"), "configure", "exchange", "none-new"),
-    (Exchange.Delete(exchange="none-e"), "configure", "exchange", "none-e"),
-    (Queue.Bind(queue="none-q", exchange="read-e"), "write", "queue", "none-q"),
-    (Queue.Bind(queue="write-q", exchange="none-e"), "read", "exchange", "none-e"),
-    (Queue.Unbind(queue="none-q", exchange="read-e"), "write", "queue", "none-q"),
-    (Exchange.Bind(destination="none-e", source="read-e"), "write", "exchange", "none-e"),
-    (Exchange.Bind(destination="write-e", source="none-e"), "read", "exchange", "none-e"),
-    (Queue.Purge(queue="write-q"), "read", "queue", "write-q"),
-    (Basic.Get(queue="write-q"), "read", "queue", "write-q"),
-    (Basic.Consume(queue="conf-x-none"), "read", "queue", "conf-x-none"),
-    (Basic.Consume(queue="write-q"), "read", "queue", "write-q"),
-    (Queue.Declare(queue="conf-dlx", arguments={"x-dead-letter-exchange": "none-e"}), "write", "exchange", "none-e"),
-    (Exchange.Declare(exchange="conf-ae", arguments={"alternate-exchange": "none-e"}), "write", "exchange", "none-e"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "method, right, kind, name",
+    [
+        (Queue.Declare(queue="none-new"), "configure", "queue", "none-new"),
+        (Queue.Declare(queue="none-q"), "configure", "queue", "none-q"),
+        (Queue.Delete(queue="none-q"), "configure", "queue", "none-q"),
+        (Exchange.Declare(exchange="none-new"), "configure", "exchange", "none-new"),
+        (Exchange.Delete(exchange="none-e"), "configure", "exchange", "none-e"),
+        (Queue.Bind(queue="none-q", exchange="read-e"), "write", "queue", "none-q"),
+        (Queue.Bind(queue="write-q", exchange="none-e"), "read", "exchange", "none-e"),
+        (Queue.Unbind(queue="none-q", exchange="read-e"), "write", "queue", "none-q"),
+        (Exchange.Bind(destination="none-e", source="read-e"), "write", "exchange", "none-e"),
+        (Exchange.Bind(destination="write-e", source="none-e"), "read", "exchange", "none-e"),
+        (Queue.Purge(queue="write-q"), "read", "queue", "write-q"),
+        (Basic.Get(queue="write-q"), "read", "queue", "write-q"),
+        (Basic.Consume(queue="conf-x-none"), "read", "queue", "conf-x-none"),
+        (Basic.Consume(queue="write-q"), "read", "queue", "write-q"),
+        (
+            Queue.Declare(queue="conf-dlx", arguments={"x-dead-letter-exchange": "none-e"}),
+            "write",
+            "exchange",
+            "none-e",
+        ),
+        (
+            Exchange.Declare(exchange="conf-ae", arguments={"alternate-exchange": "none-e"}),
+            "write",
+            "exchange",
+            "none-e",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_refused(prepared: ChannelClient, method: Any, right: str, kind: str, name: str) -> None:
     if name == "conf-x-none":
         prepared.send(method)
-        prepared.expect_error(404)                                   # conf-* may be read, and is missing
+        prepared.expect_error(404)  # conf-* may be read, and is missing
     else:
         refused(prepared, method, right, kind, name)
 

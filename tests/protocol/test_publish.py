@@ -1,4 +1,5 @@
 """basic.publish: routing by the default exchange, mandatory, refusals in their order, properties, user-id."""
+
 from __future__ import annotations
 
 import datetime
@@ -17,12 +18,28 @@ from tests.harness.methods import Basic, Properties
 OpenClient = Callable[..., Client]
 
 ALL_PROPERTIES = {
-    "content_type": "application/json", "content_encoding": "utf-8",
-    "headers": {"text": "ü", "int": -5, "big": 2 ** 40, "yes": True, "none": None, "list": [1, "two", {"three": 3}],
-                "table": {"deep": {"deeper": [1.5]}}, "bytes": bytearray(b"\xff\x00")},
-    "delivery_mode": 2, "priority": 7, "correlation_id": "correlation", "reply_to": "reply-queue", "expiration": "60000",
-    "message_id": "message-1", "timestamp": datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
-    "message_type": "kind", "user_id": "guest", "app_id": "app",
+    "content_type": "application/json",
+    "content_encoding": "utf-8",
+    "headers": {
+        "text": "ü",
+        "int": -5,
+        "big": 2**40,
+        "yes": True,
+        "none": None,
+        "list": [1, "two", {"three": 3}],
+        "table": {"deep": {"deeper": [1.5]}},
+        "bytes": bytearray(b"\xff\x00"),
+    },
+    "delivery_mode": 2,
+    "priority": 7,
+    "correlation_id": "correlation",
+    "reply_to": "reply-queue",
+    "expiration": "60000",
+    "message_id": "message-1",
+    "timestamp": datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
+    "message_type": "kind",
+    "user_id": "guest",
+    "app_id": "app",
 }
 
 
@@ -36,7 +53,7 @@ def test_all_properties_arrive_unchanged(channel: ChannelClient) -> None:
         assert getattr(message.properties, name) == getattr(sent, name), name
 
 
-@pytest.mark.parametrize("name", [name for name in ALL_PROPERTIES])
+@pytest.mark.parametrize("name", list(ALL_PROPERTIES))
 def test_each_property_alone_arrives_unchanged(channel: ChannelClient, name: str) -> None:
     queue = channel.exclusive_queue()
     channel.publish("", queue, b"body", Properties(**{name: ALL_PROPERTIES[name]}))
@@ -50,14 +67,34 @@ def test_each_property_alone_arrives_unchanged(channel: ChannelClient, name: str
 def test_the_bytes_of_headers_arrive_unchanged(channel: ChannelClient) -> None:
     """Every type letter, also those that a broker would not choose itself, in the order sent."""
     queue = channel.exclusive_queue()
-    entries = b"".join(wire.field_entry(letter.decode(), letter, value) for letter, value in [
-        (b"t", b"\1"), (b"b", b"\xff"), (b"B", b"\xff"), (b"s", b"\xff\xfe"), (b"u", b"\xff\xfe"), (b"I", b"\xff" * 4),
-        (b"i", b"\xff" * 4), (b"l", b"\xff" * 8), (b"f", b"\x3f\xc0\0\0"), (b"d", b"\x3f\xf8" + bytes(6)),
-        (b"D", b"\x02\0\0\0\x05"), (b"S", b"\0\0\0\x02\xff\xfe"), (b"x", b"\0\0\0\x02\xff\xfe"), (b"A", b"\0\0\0\x02t\0"),
-        (b"F", b"\0\0\0\0"), (b"T", bytes(7) + b"\x05"), (b"V", b"")])
+    entries = b"".join(
+        wire.field_entry(letter.decode(), letter, value)
+        for letter, value in [
+            (b"t", b"\1"),
+            (b"b", b"\xff"),
+            (b"B", b"\xff"),
+            (b"s", b"\xff\xfe"),
+            (b"u", b"\xff\xfe"),
+            (b"I", b"\xff" * 4),
+            (b"i", b"\xff" * 4),
+            (b"l", b"\xff" * 8),
+            (b"f", b"\x3f\xc0\0\0"),
+            (b"d", b"\x3f\xf8" + bytes(6)),
+            (b"D", b"\x02\0\0\0\x05"),
+            (b"S", b"\0\0\0\x02\xff\xfe"),
+            (b"x", b"\0\0\0\x02\xff\xfe"),
+            (b"A", b"\0\0\0\x02t\0"),
+            (b"F", b"\0\0\0\0"),
+            (b"T", bytes(7) + b"\x05"),
+            (b"V", b""),
+        ]
+    )
     header = b"\0\x3c\0\0" + (1).to_bytes(8, "big") + b"\x20\0" + wire.table(entries)
-    channel.client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
-                              + wire.frame(wire.FRAME_HEADER, 1, header) + wire.body(1, b"x"))
+    channel.client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
+        + wire.frame(wire.FRAME_HEADER, 1, header)
+        + wire.body(1, b"x")
+    )
     channel.count(queue)
     channel.send(Basic.Get(queue=queue, no_ack=True))
     raw = b""
@@ -125,8 +162,11 @@ def test_a_missing_exchange_is_not_found(channel: ChannelClient) -> None:
 def test_what_follows_a_refused_publish_is_lost(client: Client) -> None:
     channel = client.channel()
     queue = channel.exclusive_queue()
-    client.send_bytes(wire.publish(1, "", queue, b"before") + wire.publish(1, "t-missing", "k", b"x")
-                      + wire.publish(1, "", queue, b"after"))
+    client.send_bytes(
+        wire.publish(1, "", queue, b"before")
+        + wire.publish(1, "t-missing", "k", b"x")
+        + wire.publish(1, "", queue, b"after")
+    )
     channel.expect_error(404)
     channel = client.channel()
     assert channel.get_all(queue) == [b"before"]
@@ -137,8 +177,11 @@ def test_what_follows_a_refused_publish_is_lost(client: Client) -> None:
 def test_an_invalid_expiration_fails(channel: ChannelClient, expiration: str) -> None:
     queue = channel.exclusive_queue()
     header = b"\0\x3c\0\0" + (1).to_bytes(8, "big") + b"\x01\0" + wire.short_string(expiration)
-    channel.client.send_bytes(wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
-                              + wire.frame(wire.FRAME_HEADER, 1, header) + wire.body(1, b"x"))
+    channel.client.send_bytes(
+        wire.raw_method(1, 60, 40, wire.publish_arguments("", queue))
+        + wire.frame(wire.FRAME_HEADER, 1, header)
+        + wire.body(1, b"x")
+    )
     channel.expect_error(406, "PRECONDITION_FAILED - invalid expiration")
 
 
@@ -146,7 +189,9 @@ def test_an_invalid_expiration_fails(channel: ChannelClient, expiration: str) ->
 def test_a_foreign_user_id_fails(channel: ChannelClient) -> None:
     queue = channel.exclusive_queue()
     channel.publish("", queue, b"x", Properties(user_id="somebody"))
-    channel.expect_error(406, "PRECONDITION_FAILED - user_id property set to 'somebody' but authenticated user was 'guest'")
+    channel.expect_error(
+        406, "PRECONDITION_FAILED - user_id property set to 'somebody' but authenticated user was 'guest'"
+    )
 
 
 def test_ones_own_user_id_is_fine(open_client: OpenClient) -> None:
@@ -169,8 +214,12 @@ def test_one_publisher_is_kept_in_order_over_exchanges(channel: ChannelClient) -
     queue = channel.exclusive_queue()
     channel.bind(queue, "amq.fanout")
     channel.bind(queue, "amq.topic", "k.#")
-    channel.client.send_bytes(b"".join(
-        wire.publish(1, ("", "amq.fanout", "amq.topic")[n % 3], (queue, "", "k.x")[n % 3], str(n).encode()) for n in range(300)))
+    channel.client.send_bytes(
+        b"".join(
+            wire.publish(1, ("", "amq.fanout", "amq.topic")[n % 3], (queue, "", "k.x")[n % 3], str(n).encode())
+            for n in range(300)
+        )
+    )
     channel.consume(queue, no_ack=True)
     assert channel.bodies(300) == [str(n).encode() for n in range(300)]
 
@@ -179,7 +228,7 @@ def test_a_route_that_changes_is_followed_at_once(channel: ChannelClient, names:
     """What one connection has been told holds for the publishes of all others, however their routes are remembered."""
     queue = channel.exclusive_queue()
     channel.declare_exchange(names(), "direct")
-    for turn in range(20):
+    for _ in range(20):
         channel.bind(queue, names(), "k")
         channel.publish(names(), "k", b"in")
         channel.unbind(queue, names(), "k")

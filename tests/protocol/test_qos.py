@@ -1,4 +1,5 @@
 """basic.qos: prefetch per consumer and per channel."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

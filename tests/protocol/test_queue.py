@@ -1,4 +1,5 @@
 """Queue class: declare, passive, equivalence, server-named, exclusive, auto-delete, purge, delete."""
+
 from __future__ import annotations
 
 import re
@@ -14,8 +15,10 @@ from tests.harness.methods import Basic, Channel, Queue
 
 OpenClient = Callable[..., Client]
 
-LOCKED = ("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{}' in vhost '/'. It could be originally declared "
-          "on another connection or the exclusive property value does not match that of the original declaration.")
+LOCKED = (
+    "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{}' in vhost '/'. It could be originally declared "
+    "on another connection or the exclusive property value does not match that of the original declaration."
+)
 
 
 @pytest.mark.oracle
@@ -52,10 +55,18 @@ def test_declare_ok_counts_ready_messages_and_consumers(channel: ChannelClient) 
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("method", [
-    Queue.Bind(queue="", exchange="amq.direct", routing_key="k"),
-    Queue.Unbind(queue="", exchange="amq.direct", routing_key="k"), Queue.Purge(queue=""), Queue.Delete(queue=""),
-    Basic.Consume(queue=""), Basic.Get(queue="")], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "method",
+    [
+        Queue.Bind(queue="", exchange="amq.direct", routing_key="k"),
+        Queue.Unbind(queue="", exchange="amq.direct", routing_key="k"),
+        Queue.Purge(queue=""),
+        Queue.Delete(queue=""),
+        Basic.Consume(queue=""),
+        Basic.Get(queue=""),
+    ],
+    ids=lambda m: m.name,
+)
 def test_an_empty_name_without_a_declaration_is_not_found(channel: ChannelClient, method: Any) -> None:
     channel.send(method)
     channel.expect_error(404, "NOT_FOUND - no previously declared queue")
@@ -64,7 +75,7 @@ def test_an_empty_name_without_a_declaration_is_not_found(channel: ChannelClient
 def test_an_empty_name_is_the_queue_declared_last(channel: ChannelClient) -> None:
     channel.exclusive_queue()
     queue = channel.exclusive_queue()
-    channel.bind("", "amq.direct", "")                                 # both names empty: the key is the queue's name
+    channel.bind("", "amq.direct", "")  # both names empty: the key is the queue's name
     channel.publish("amq.direct", queue, b"1")
     channel.publish("amq.direct", queue, b"2")
     message = channel.get("")
@@ -99,13 +110,24 @@ def test_a_server_named_queue_may_be_declared_again_by_name(channel: ChannelClie
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("changed, text", [
-    ({"durable": True}, "inequivalent arg 'durable' for queue '{}' in vhost '/': received 'true' but current is 'false'"),
-    ({"auto_delete": True},
-     "inequivalent arg 'auto_delete' for queue '{}' in vhost '/': received 'true' but current is 'false'"),
-    ({"arguments": {"x-max-length": 10}},
-     "inequivalent arg 'x-max-length' for queue '{}' in vhost '/': received the value '10' of type '"),
-], ids=["durable", "auto-delete", "argument"])
+@pytest.mark.parametrize(
+    "changed, text",
+    [
+        (
+            {"durable": True},
+            "inequivalent arg 'durable' for queue '{}' in vhost '/': received 'true' but current is 'false'",
+        ),
+        (
+            {"auto_delete": True},
+            "inequivalent arg 'auto_delete' for queue '{}' in vhost '/': received 'true' but current is 'false'",
+        ),
+        (
+            {"arguments": {"x-max-length": 10}},
+            "inequivalent arg 'x-max-length' for queue '{}' in vhost '/': received the value '10' of type '",
+        ),
+    ],
+    ids=["durable", "auto-delete", "argument"],
+)
 def test_an_inequivalent_declaration_fails(channel: ChannelClient, names: Names, changed: Any, text: str) -> None:
     channel.declare(names())
     channel.send(Queue.Declare(queue=names(), **changed))
@@ -122,7 +144,7 @@ def test_arguments_that_mean_nothing_are_not_compared(channel: ChannelClient, na
 @pytest.mark.oracle
 def test_integers_are_compared_by_value(channel: ChannelClient, names: Names) -> None:
     channel.declare(names(), arguments={"x-max-length": 100})
-    channel.declare(names(), arguments={"x-max-length": 100, "other": 2 ** 40})
+    channel.declare(names(), arguments={"x-max-length": 100, "other": 2**40})
 
 
 @pytest.mark.oracle
@@ -133,10 +155,20 @@ def test_a_changed_argument_is_inequivalent(channel: ChannelClient, names: Names
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("arguments", [{"x-max-length": -1}, {"x-max-length": "many"}, {"x-message-ttl": -1},
-                                       {"x-expires": 0}, {"x-overflow": "explode"}, {"x-dead-letter-exchange": 5},
-                                       {"x-dead-letter-routing-key": "k"}, {"x-max-priority": -1}],
-                         ids=lambda a: "=".join(map(str, *a.items())))
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"x-max-length": -1},
+        {"x-max-length": "many"},
+        {"x-message-ttl": -1},
+        {"x-expires": 0},
+        {"x-overflow": "explode"},
+        {"x-dead-letter-exchange": 5},
+        {"x-dead-letter-routing-key": "k"},
+        {"x-max-priority": -1},
+    ],
+    ids=lambda a: "=".join(map(str, *a.items())),
+)
 def test_invalid_arguments_fail(channel: ChannelClient, names: Names, arguments: Any) -> None:
     channel.send(Queue.Declare(queue=names(), arguments=arguments))
     close = channel.expect_error(406, f"'{next(iter(arguments))}'")
@@ -149,13 +181,22 @@ def test_passive_declare_looks_at_nothing_but_the_name(channel: ChannelClient, n
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("operation", [
-    lambda q: Queue.Declare(queue=q, exclusive=True), lambda q: Queue.Declare(queue=q, passive=True),
-    lambda q: Queue.Bind(queue=q, exchange="amq.direct", routing_key="k"),
-    lambda q: Queue.Purge(queue=q), lambda q: Queue.Delete(queue=q), lambda q: Basic.Consume(queue=q),
-    lambda q: Basic.Get(queue=q)], ids=["declare", "passive", "bind", "purge", "delete", "consume", "get"])
-def test_an_exclusive_queue_is_locked_for_other_connections(open_client: OpenClient, names: Names,
-                                                            operation: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda q: Queue.Declare(queue=q, exclusive=True),
+        lambda q: Queue.Declare(queue=q, passive=True),
+        lambda q: Queue.Bind(queue=q, exchange="amq.direct", routing_key="k"),
+        lambda q: Queue.Purge(queue=q),
+        lambda q: Queue.Delete(queue=q),
+        lambda q: Basic.Consume(queue=q),
+        lambda q: Basic.Get(queue=q),
+    ],
+    ids=["declare", "passive", "bind", "purge", "delete", "consume", "get"],
+)
+def test_an_exclusive_queue_is_locked_for_other_connections(
+    open_client: OpenClient, names: Names, operation: Callable[[str], Any]
+) -> None:
     queue = open_client().channel().exclusive_queue(names())
     other = open_client().channel()
     other.send(operation(queue))
@@ -181,7 +222,9 @@ def test_the_exclusive_flag_must_match(channel: ChannelClient, names: Names, exc
 
 @pytest.mark.parametrize("end", ["close", "drop", "reset", "error"])
 @pytest.mark.parametrize("durable", [False, True])
-def test_exclusive_queues_go_with_their_connection(open_client: OpenClient, names: Names, end: str, durable: bool) -> None:
+def test_exclusive_queues_go_with_their_connection(
+    open_client: OpenClient, names: Names, end: str, durable: bool
+) -> None:
     owner, other = open_client(), open_client()
     channel = owner.channel()
     channel.declare(names(), exclusive=True, durable=durable)
@@ -191,7 +234,7 @@ def test_exclusive_queues_go_with_their_connection(open_client: OpenClient, name
     else:
         getattr(owner, end)()
     watcher = other.channel()
-    while True:                                    # at once after close-ok and after an error, very soon when TCP ended
+    while True:  # at once after close-ok and after an error, very soon when TCP ended
         watcher.send(Queue.Declare(queue=names(), passive=True))
         close = watcher.expect(Channel.Close)
         watcher.send(Channel.CloseOk())
@@ -229,7 +272,9 @@ def test_an_auto_delete_queue_goes_with_the_channel_of_its_last_consumer(open_cl
     other.expect_error(404)
 
 
-def test_an_auto_delete_queue_goes_with_the_connection_of_its_last_consumer(open_client: OpenClient, names: Names) -> None:
+def test_an_auto_delete_queue_goes_with_the_connection_of_its_last_consumer(
+    open_client: OpenClient, names: Names
+) -> None:
     first, other = open_client(), open_client()
     channel = first.channel()
     channel.declare(names(), auto_delete=True)
@@ -257,8 +302,16 @@ def test_purge_takes_ready_messages_alone(channel: ChannelClient) -> None:
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("method", [Queue.Purge(queue="t-missing"), Queue.Declare(queue="t-missing", passive=True),
-                                    Basic.Consume(queue="t-missing"), Basic.Get(queue="t-missing")], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "method",
+    [
+        Queue.Purge(queue="t-missing"),
+        Queue.Declare(queue="t-missing", passive=True),
+        Basic.Consume(queue="t-missing"),
+        Basic.Get(queue="t-missing"),
+    ],
+    ids=lambda m: m.name,
+)
 def test_a_missing_queue_is_not_found(channel: ChannelClient, method: Any) -> None:
     channel.send(method)
     close = channel.expect_error(404, "NOT_FOUND - no queue 't-missing' in vhost '/'")
@@ -313,7 +366,7 @@ def test_deleting_a_queue_under_unacked_messages(channel: ChannelClient, names: 
     first = channel.get(names())
     assert first is not None
     channel.delete(names())
-    channel.ack(first.delivery_tag)                                       # late, and harmless
+    channel.ack(first.delivery_tag)  # late, and harmless
     channel.exclusive_queue()
 
 

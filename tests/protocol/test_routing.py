@@ -1,4 +1,5 @@
 """Exchange types: what each lets through, one copy per queue, exchange-to-exchange bindings, alternate exchanges."""
+
 from __future__ import annotations
 
 import itertools
@@ -79,8 +80,11 @@ def test_topic_patterns(channel: ChannelClient, names: Names) -> None:
     for key in TOPIC_KEYS:
         channel.publish(names(), key, key.encode())
     for pattern, queue in queues.items():
-        expected = [key for key in TOPIC_KEYS if topic_matches(
-            pattern.split(".") if pattern else [], key.split(".") if key else [])]
+        expected = [
+            key
+            for key in TOPIC_KEYS
+            if topic_matches(pattern.split(".") if pattern else [], key.split(".") if key else [])
+        ]
         assert [body.decode() for body in routed(channel, queue)] == expected, pattern
 
 
@@ -193,8 +197,12 @@ def test_one_copy_per_queue_however_many_bindings_match(channel: ChannelClient, 
     channel.declare_exchange(names(), kind)
     queue = channel.exclusive_queue()
     for number in range(5):
-        channel.bind(queue, names(), ("k", "#", "*", "k", "k")[number] if kind == "topic" else "k", {"n": number, "x-match": "any",
-                                                                                               "all": 1})
+        channel.bind(
+            queue,
+            names(),
+            ("k", "#", "*", "k", "k")[number] if kind == "topic" else "k",
+            {"n": number, "x-match": "any", "all": 1},
+        )
     channel.publish(names(), "k", b"x", Properties(headers={"all": 1, "n": 3}))
     assert routed(channel, queue) == [b"x"]
 
@@ -265,7 +273,10 @@ def test_an_alternate_exchange_takes_what_is_not_routed(channel: ChannelClient, 
     assert routed(channel, routed_queue) == [b"1"]
     message = channel.get(unrouted_queue)
     assert message is not None and (message.body, message.method.exchange, message.method.routing_key) == (
-        b"2", names("first"), "x")
+        b"2",
+        names("first"),
+        "x",
+    )
 
 
 @pytest.mark.oracle

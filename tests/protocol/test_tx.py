@@ -1,4 +1,5 @@
 """Tx class: publishes and acknowledgements wait for the commit."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -73,7 +74,7 @@ def test_acks_take_effect_at_the_commit(client: Client) -> None:
     channel.ack(2, multiple=True)
     channel.tx_commit()
     channel.ack(3)
-    channel.close()                                                            # not committed: it comes back
+    channel.close()  # not committed: it comes back
     message = reader.get(queue)
     assert message is not None and message.body == b"3" and message.redelivered
     assert reader.get(queue) is None
@@ -88,7 +89,7 @@ def test_rollback_undoes_acks(channel: ChannelClient) -> None:
         channel.get(queue)
     channel.ack(1)
     channel.tx_rollback()
-    channel.ack(1)                                                             # it may be acked once more
+    channel.ack(1)  # it may be acked once more
     channel.tx_commit()
     channel.recover()
     message = channel.get(queue)

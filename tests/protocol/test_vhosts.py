@@ -1,4 +1,5 @@
 """Virtual hosts know nothing of one another."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
