@@ -1,8 +1,9 @@
 """Brokers under test, shared by all layers that look from outside.
 
-``--brokers warren|rabbitmq|both`` chooses what the protocol tests run against. The default, ``marked``, runs everything on
-Warren and, where RabbitMQ is installed, also the tests marked ``oracle``: behaviour that is doubtful enough to be compared
-in every run. ``TEST_RABBITMQ=host:port`` uses a RabbitMQ that is already running (with the accounts of harness/accounts.py).
+``--brokers warren|rabbitmq|both`` chooses what the protocol tests run against. The default, ``marked``, runs everything
+on Warren and, where RabbitMQ is installed, also the tests marked ``oracle``: behaviour that is doubtful enough to be
+compared in every run. ``TEST_RABBITMQ=host:port`` uses a RabbitMQ that is already running (with the accounts of
+harness/accounts.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command line against a broker that runs: what is listed is what clients did, and what is changed holds for them."""
+"""The command line against a broker that runs: what is listed is what clients did, what is changed holds for them."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def remove(warren: Warren, queue: str) -> int:
 
 
 def test_a_publisher_without_consumers(warren: Warren, bystanders: list[Bystander]) -> None:
-    """The backlog costs its index in the shard, and shared memory that is not the heap's; the gateways hold nothing of it."""
+    """The backlog costs its index in the shard, and the log's shared memory; the gateways hold nothing of it."""
     with connect(warren.endpoint) as publisher, connect(warren.endpoint) as owner:
         channel = owner.channel()
         channel.declare("flooded")

@@ -1,4 +1,4 @@
-"""kill -9 of one shard, one gateway, the catalog under load: back by itself, nothing confirmed lost, others undisturbed."""
+"""kill -9 of one shard, one gateway, the catalog under load: back by itself, nothing lost, others undisturbed."""
 
 from __future__ import annotations
 

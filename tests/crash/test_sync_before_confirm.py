@@ -1,7 +1,7 @@
 """Proof by strace: no confirm of a persistent message leaves a gateway before an fdatasync that covers the message.
 
-Covers means: a shard began the fdatasync after the gateway had read the last byte of the publish, and it ended before the
-gateway wrote the confirm. What was on the way later cannot have been meant by it.
+Covers means: a shard began the fdatasync after the gateway had read the last byte of the publish, and it ended before
+the gateway wrote the confirm. What was on the way later cannot have been meant by it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A raw AMQP client: it sends any bytes, and waits for frames with a time limit.
 
-It keeps no state that a correct client would need: nothing is retried, nothing is hidden, frames arrive as they came, in
-order. A test that expects silence asks the broker something harmless and looks whether the answer comes first.
+It keeps no state that a correct client would need: nothing is retried, nothing is hidden, frames arrive as they came,
+in order. A test that expects silence asks the broker something harmless and looks whether the answer comes first.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class Client:
     ) -> Any:
         """connection.close with this code must be the next method on channel 0; answers it and sees TCP end.
 
-        A broker that lost the frames cannot see the answer and ends TCP some seconds later; tests need not wait for that.
+        A broker that lost the frames cannot see the answer and ends TCP some seconds later; tests need not wait.
         """
         close = None
         while not isinstance(close, Connection.Close):

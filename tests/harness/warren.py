@@ -1,7 +1,7 @@
 """Warren as a set of real processes: start, ask, stop, kill by role, restart.
 
-Owns one broker on a data directory and a free port of its own; its output is kept in files and shown with a failed test.
-Everything is done from outside: by the command line, by signals, by TCP.
+Owns one broker on a data directory and a free port of its own; its output is kept in files and shown with a failed
+test. Everything is done from outside: by the command line, by signals, by TCP.
 """
 
 from __future__ import annotations
