@@ -1,4 +1,5 @@
 """SIGTERM under load: clients are told, and everything that was confirmed is there after the next start."""
+
 from __future__ import annotations
 
 import threading
@@ -8,7 +9,7 @@ from tests.harness.load import Consumer, Publisher, check_queue, drain
 from tests.harness.warren import Warren, wait_until
 
 QUEUES = [f"durable-{n}" for n in range(4)]
-ROUNDS = 2
+ROUNDS = 1
 
 
 def test_stopped_under_load(warren: Warren) -> None:

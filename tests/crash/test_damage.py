@@ -1,4 +1,5 @@
 """Files of a stopped broker that are damaged: the start works, only what was hit is lost, and the log says so."""
+
 from __future__ import annotations
 
 import os
@@ -95,7 +96,7 @@ def what_is_left(server: Warren, count: int) -> list[int]:
         assert channel.count(QUEUE) == 0
         channel.confirm()
         channel.persistent(QUEUE, [b"afterwards"])
-        arrived = [client.next_on(1), client.next_on(1)]                # the confirm and the delivery
+        arrived = [client.next_on(1), client.next_on(1)]  # the confirm and the delivery
         assert [arrival.message.body for arrival in arrived if arrival.message is not None] == [b"afterwards"]
         for message in messages:
             number = int(message.body[:6])
@@ -188,8 +189,11 @@ def test_garbage_instead_of_a_segment_is_set_aside(server: Warren) -> None:
 
 def snapshot(directory: Path) -> dict[str, tuple[bytes, int]]:
     """Every file of a data directory, with its content and the time of its last change."""
-    return {str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mtime_ns)
-            for path in sorted(directory.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
 
 
 def refused(server: Warren) -> str:

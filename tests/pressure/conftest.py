@@ -1,4 +1,5 @@
 """Brokers to be pressed: small limits, so that little is enough to reach them."""
+
 from __future__ import annotations
 
 import os
@@ -19,10 +20,15 @@ RING_BYTES = 256 * 1024
 
 
 def make(directory: Path, **settings: object) -> Warren:
-    server = Warren(directory, segment_bytes=SEGMENT_BYTES, transient_bytes_max=TRANSIENT_BYTES_MAX,
-                    link_ring_bytes=RING_BYTES, **settings)
+    server = Warren(
+        directory,
+        segment_bytes=SEGMENT_BYTES,
+        transient_bytes_max=TRANSIENT_BYTES_MAX,
+        link_ring_bytes=RING_BYTES,
+        **settings,
+    )
     server.start()
-    with connect(server.endpoint) as client:                            # the first queues of each shard, and warm code
+    with connect(server.endpoint) as client:  # the first queues of each shard, and warm code
         channel = client.channel()
         for number in range(8):
             channel.declare(f"q{number}", durable=True)

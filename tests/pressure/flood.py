@@ -3,6 +3,7 @@
 A message's body begins with its number in eight digits. A Flood sends numbered messages as fast as the broker takes
 them; a Reader takes deliveries off a socket and keeps their numbers, in the order in which they came.
 """
+
 from __future__ import annotations
 
 import re
@@ -26,8 +27,17 @@ TRIES_MAX = 60
 class Flood(threading.Thread):
     """Sends `count` messages to a queue; `sent` tells how far it came. It reads nothing."""
 
-    def __init__(self, endpoint: Endpoint, queue: str, count: int, body_bytes: int, *, delivery_mode: int = 1,
-                 confirm: bool = False, piece: int = PIECE) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        queue: str,
+        count: int,
+        body_bytes: int,
+        *,
+        delivery_mode: int = 1,
+        confirm: bool = False,
+        piece: int = PIECE,
+    ) -> None:
         super().__init__(daemon=True)
         self.client = connect(endpoint)
         self.client.socket.settimeout(None)
@@ -45,8 +55,9 @@ class Flood(threading.Thread):
         try:
             while self.sent < self.count:
                 numbers = range(self.sent, min(self.sent + self.piece, self.count))
-                self.client.socket.sendall(b"".join(
-                    b"%b%08d%b" % (self._before, number, self._after) for number in numbers))
+                self.client.socket.sendall(
+                    b"".join(b"%b%08d%b" % (self._before, number, self._after) for number in numbers)
+                )
                 self.sent = numbers.stop
         except OSError as error:
             self.error = error
@@ -62,8 +73,16 @@ class Flood(threading.Thread):
 class Reader:
     """A consumer that reads its socket only when it is told to; bodies fit one frame."""
 
-    def __init__(self, endpoint: Endpoint, queue: str, body_bytes: int, *, prefetch: int = 0, no_ack: bool = False,
-                 receive_buffer_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        queue: str,
+        body_bytes: int,
+        *,
+        prefetch: int = 0,
+        no_ack: bool = False,
+        receive_buffer_bytes: int | None = None,
+    ) -> None:
         self.client: Client = connect(endpoint)
         if receive_buffer_bytes is not None:
             self.client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)

@@ -1,4 +1,5 @@
 """How much memory the processes of a broker use while a test presses them."""
+
 from __future__ import annotations
 
 import os

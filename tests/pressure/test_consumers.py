@@ -1,4 +1,5 @@
 """Consumers that do not read, or read slowly: they cost a bounded amount, nobody else waits, and nothing is dropped."""
+
 from __future__ import annotations
 
 import pytest
@@ -26,7 +27,7 @@ def test_a_consumer_that_does_not_read_and_then_does(server: Warren, queues: tup
     flood.start()
     flood.finish()
     pulse.beats()
-    reader.read(100, read_bytes=SMALL_READ_BYTES)                       # a little, slowly
+    reader.read(100, read_bytes=SMALL_READ_BYTES)  # a little, slowly
     pulse.beats()
     grown = watch.stop()
     pulse.finish()

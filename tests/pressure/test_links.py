@@ -1,4 +1,5 @@
 """Links that are full because the process at the other end stands still: who has to wait, and who does not."""
+
 from __future__ import annotations
 
 import time
@@ -38,8 +39,8 @@ def test_a_shard_that_does_not_take_its_messages(server: Warren, queues: tuple[s
         wait_until(lambda: stalled(floods), "the end of what the broker takes", 20)
         assert all(0 < flood.sent < count for flood in floods)
         for _ in range(3):
-            pulse.beats()                                               # the other shard's clients go on
-        with connect(server.endpoint) as client:                        # and so do new ones
+            pulse.beats()  # the other shard's clients go on
+        with connect(server.endpoint) as client:  # and so do new ones
             assert client.channel().consumers(other) == 1
     for flood in floods:
         flood.finish()

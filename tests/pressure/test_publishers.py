@@ -1,4 +1,5 @@
 """Publishers that are faster than what takes their messages: memory stays bounded, nothing is dropped."""
+
 from __future__ import annotations
 
 import threading
@@ -80,7 +81,7 @@ def test_a_publisher_that_does_not_read_what_is_returned(server: Warren) -> None
         assert data
         data = rest + data
         returned += data.count(RETURN_METHOD)
-        rest = data[-len(RETURN_METHOD) + 1:]
+        rest = data[-len(RETURN_METHOD) + 1 :]
     sender.join(10)
     assert not sender.is_alive()
     client.drop()
