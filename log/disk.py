@@ -12,6 +12,15 @@ import os
 class Disk:
     """The real one."""
 
+    def make_directory(self, path: str) -> None:
+        """A directory whose name, and those of the directories above that had to be made, are on the disk."""
+        path = os.path.abspath(path)
+        if os.path.isdir(path):
+            return
+        self.make_directory(os.path.dirname(path))
+        os.makedirs(path, mode=0o750, exist_ok=True)
+        self.synchronise_directory(os.path.dirname(path))
+
     def create(self, path: str) -> int:
         """A new empty file; returns its descriptor."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)

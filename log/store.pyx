@@ -99,7 +99,8 @@ cdef class Store:
         self.next_number = 1
         self.next_salt = int.from_bytes(os.urandom(4), "little")
         self.highest_numbers = {}
-        for directory in (durable_directory, transient_directory, spill_directory):
+        self.disk.make_directory(durable_directory)
+        for directory in (transient_directory, spill_directory):
             os.makedirs(directory, mode=0o750, exist_ok=True)
 
     # -- per message

@@ -138,6 +138,9 @@ cdef int walk(ConnectionState connection, const uint8_t *data, size_t n, size_t 
         handle_content(channel, &frame)
         if connection.held_by >= 0:
             hold_back(connection, connection.held_by)
+        elif connection.gateway.publishes_blocked and channel.content.state != CONTENT_NONE:
+            # a large body, or many at once, would fill the memory that is short already
+            hold_back(connection, HELD_BY_ALARM)
     if connection.is_closed or connection.is_deaf:
         consumed[0] = n
     return 0

@@ -48,6 +48,19 @@ def test_a_publish_in_pieces_is_held_after_its_last() -> None:
     assert connection.held == [0], "a restarted shard's link is not congested"
 
 
+def test_an_alarm_stops_a_body_that_is_on_its_way() -> None:
+    gateway = Gateway()
+    connection = Connection(gateway)
+    message = frames.publish(1, bytes(100), cut=10)
+    connection.receive(message[:-50])
+    gateway.publishes_blocked = True
+    connection.receive(message[-50:])
+    assert connection.held == [-1] and connection.paused and gateway.send() == []
+    gateway.publishes_blocked = False
+    connection.resume(PAUSE_HELD)
+    assert [record.body for record in gateway.send()] == [bytes(100)]
+
+
 def test_a_commit_to_a_congested_link_holds_too() -> None:
     gateway = Gateway()
     connection = Connection(gateway)

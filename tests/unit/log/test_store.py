@@ -219,6 +219,25 @@ def test_a_transient_tail_that_is_drained_starts_over(open_store: OpenStore) -> 
     assert len(list(open_store.transient.glob("*.data"))) == 1
 
 
+def test_the_names_of_new_directories_are_synchronised(tmp_path: Path) -> None:
+    """Otherwise everything in them goes when the power does."""
+    class Noting(Disk):
+        def __init__(self) -> None:
+            self.synchronised: list[str] = []
+
+        def synchronise_directory(self, path: str) -> None:
+            self.synchronised.append(path)
+            super().synchronise_directory(path)
+
+    disk = Noting()
+    store = OpenStore(tmp_path / "shards" / "0")
+    store(disk=disk)
+    assert disk.synchronised == [str(tmp_path), str(tmp_path / "shards"), str(tmp_path / "shards" / "0")]
+    disk.synchronised.clear()
+    store(disk=disk)
+    assert disk.synchronised == []
+
+
 def test_a_segment_that_is_gone_leaves_its_descriptors_to_housekeeping(
         open_store: OpenStore, message: Callable[..., StoredMessage]) -> None:
     """Sealed and removed at once: both threads would close the same numbers, which may be another file's by then."""
