@@ -1,6 +1,6 @@
 """What the catalog and the command line ask a shard: may a queue be deleted, what is in the queues, purge one.
 
-Reads only, but for purge_queue. Fields are named as rabbitmqctl names them.
+Changes nothing itself, but for purge_queue. Fields are named as rabbitmqctl names them.
 """
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -48,7 +48,13 @@ class Control:
             raise ControlError(error.reply_code, error.text) from None
 
     async def _delete_check(self, message: Message) -> Message:
-        """Whether the conditions of queue.delete hold; the catalog deletes."""
+        """Whether the conditions of queue.delete hold; the catalog deletes.
+
+        From here on the queue counts as deleted. Whoever wants to consume from it is told so: a consumer that was
+        accepted would show that it was not unused. A message that still comes is kept and goes with the queue, as
+        it would have nowhere to go after the deletion; it must not be refused or dropped sooner, as it is confirmed,
+        and the catalog may die before it has deleted anything.
+        """
         queue_id = message["queue_id"]
         # what gateways have sent so far counts
         self._shard.engine.dispatch()
@@ -59,6 +65,8 @@ class Control:
             raise not_empty(name, vhost)
         if message.get("if_unused") and consumers:
             raise in_use("queue", name, vhost)
+        if message.get("if_unused"):
+            self._shard.requests.close_queue(queue_id)
         return {"message_count": ready}
 
     async def _list_queues(self, message: Message) -> Message:

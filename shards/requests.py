@@ -3,7 +3,7 @@
 Each handler calls the engine and returns the document to answer, or None where the answer
 is a record already (GET_OK) or comes later. Refusals are AMQP errors, turned into
 {"error": [code, text]} in one place. Owns the names of queues that went a moment ago, for
-the texts, and the deletions of auto-delete queues under way.
+the texts, the deletions of auto-delete queues under way, and which queues are closed for one.
 """
 import asyncio
 import logging
@@ -27,6 +27,8 @@ FORMER_QUEUES_MAX: Final = 1024
 """Names kept of deleted queues: a gateway that has not heard of it yet asks within moments."""
 
 CONSUMER_PRIORITY: Final = "x-priority"
+CLOSED_S_MAX: Final = 2.0
+"""A deletion that was allowed comes within milliseconds; after this it is not expected any more."""
 
 Document = dict[str, Any]
 EMPTY: Final = b"{}"
@@ -52,6 +54,7 @@ class Requests:
         self._links: dict[int, int] = {}            # gateway: how many of its links have gone
         self._former: OrderedDict[int, tuple[str, str]] = OrderedDict()    # name and vhost
         self._ending: set[int] = set()              # auto-delete queues that the catalog was asked to delete
+        self._closed: dict[int, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._verbs: dict[str, Callable[[int, int, Document], Document | None]] = {
             "consume": self._consume,
@@ -131,7 +134,7 @@ class Requests:
 
     def _consume(self, gateway: int, request_id: int, message: Document) -> Document:
         queue_id = message["queue_id"]
-        if queue_id in self._ending:
+        if queue_id in self._ending or queue_id in self._closed:
             raise missing(QUEUE, *self._name(queue_id))
         try:
             self._engine.consume(
@@ -208,6 +211,8 @@ class Requests:
         """Answers that wait are not given any more."""
         for task in list(self._tasks):
             task.cancel()
+        for queue_id in list(self._closed):
+            self.open_queue(queue_id)
 
     # what happens elsewhere
 
@@ -229,9 +234,21 @@ class Requests:
         if deserted:
             self._run(self._delete_all(deserted))
 
+    def close_queue(self, queue_id: int) -> None:
+        """It is to be deleted because it has no consumer: it gets none until then, or until that is overdue."""
+        self.open_queue(queue_id)
+        self._closed[queue_id] = asyncio.get_running_loop().call_later(CLOSED_S_MAX, self.open_queue, queue_id)
+
+    def open_queue(self, queue_id: int) -> None:
+        """It may have consumers again."""
+        timer = self._closed.pop(queue_id, None)
+        if timer is not None:
+            timer.cancel()
+
     def remove_queue(self, queue_id: int, name: str, vhost: str) -> None:
         """The catalog has deleted it: its consumers are told."""
         self._ending.discard(queue_id)
+        self.open_queue(queue_id)
         self._consumed.discard(queue_id)
         self._former[queue_id] = (name, vhost)
         if len(self._former) > FORMER_QUEUES_MAX:

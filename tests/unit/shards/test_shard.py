@@ -378,6 +378,44 @@ async def test_delete_check(host: Host) -> None:
     assert refused.value.code == 404
 
 
+async def test_a_queue_that_is_deleted_as_unused_gets_no_consumer_before(host: Host) -> None:
+    check = {"verb": "queue.delete_check", "queue_id": 1, "if_unused": True}
+    gone = {"error": [404, "no queue 'q' in vhost '/'"]}
+    for _ in range(2):              # the catalog may ask again
+        assert await host.control.handle(check) == {"message_count": 0}
+        assert host.consume() == gone
+    host.feed(wire.publish(1))
+    assert await host.control.handle(check | {"if_empty": False}) == {"message_count": 1}
+    host.delete(1)
+    assert host.consume() == gone
+    assert host.store.live_entries == 0
+
+
+async def test_a_deletion_that_does_not_come_loses_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    overdue: list[Any] = []
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+
+    def call_later(_: float, *call: Any) -> asyncio.TimerHandle:
+        overdue.append(call)
+        return later(1000, *call)
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    await host.control.handle({"verb": "queue.delete_check", "queue_id": 1, "if_unused": True, "if_empty": True})
+    host.feed(wire.publish(1, b"kept"))
+    assert "error" in host.consume()
+    ((open_again, *arguments),) = overdue
+    open_again(*arguments)
+    assert host.consume() == {}
+    assert host.engine.describe(1)["messages_unacknowledged"] == 1
+
+
+@pytest.mark.parametrize("fields", [{}, {"if_empty": True}])
+async def test_other_deletions_do_not_close(host: Host, fields: dict[str, bool]) -> None:
+    await host.control.handle({"verb": "queue.delete_check", "queue_id": 1} | fields)
+    assert host.consume() == {}
+
+
 async def test_lists_and_purge_of_the_command_line(host: Host) -> None:
     host.feed(wire.publish([1, 2]), wire.publish(1))
     rows = (await host.control.handle({"verb": "list_queues"}))["queues"]
