@@ -40,6 +40,7 @@ class Channel(ChannelCore):
         self.leaving: asyncio.Future[list[dict[str, Any]]] | None = None
         self.refused = False            # this side closes it
         self._commit: asyncio.Future[bool] | None = None
+        self._attaching: set[asyncio.Future[dict[str, Any]]] = set()    # consumers on their way to a restarted shard
 
     def send(self, method: tuple[Any, ...]) -> None:
         """A method to the client, behind everything written before."""
@@ -127,6 +128,8 @@ class Channel(ChannelCore):
                 continue                # its request waits, and is sent behind this
             consumer.attached = False
             answer = self.ask(shard, consumer.request(self.handle, self.connection.handle))
+            self._attaching.add(answer)
+            answer.add_done_callback(self._attaching.discard)
             self.connection.gateway.spawn(self._attached_again(consumer, answer))
 
     async def _attached_again(self, consumer: Consumer, answer: "asyncio.Future[dict[str, Any]]") -> None:
@@ -222,6 +225,12 @@ class Channel(ChannelCore):
         self._commit = None
 
     # the end
+
+    def close(self) -> None:
+        """A shard that is down again must not hear of its consumers when it is back: nobody would take them away."""
+        for answer in list(self._attaching):
+            answer.cancel()
+        super().close()
 
     async def leave(self) -> None:
         """Nothing is delivered any more; unsettled deliveries are ready again when this returns."""

@@ -43,7 +43,8 @@ def _confirm_close(channel: Channel) -> None:
 def while_closing(channel: Channel, key: MethodId) -> Coroutine[Any, None, None] | None:
     """Only the end of the closing counts now; a crossing close of the client is answered."""
     if key == constants.CHANNEL_CLOSE_OK:
-        if channel.refused:
+        # one that comes before our own channel.close answers nothing
+        if channel.refused and channel.closed and (channel.leaving is None or channel.leaving.done()):
             channel.connection.end_channel(channel)
     elif key == constants.CHANNEL_CLOSE:
         return _answer_crossing(channel)

@@ -80,6 +80,19 @@ async def test_a_close_that_crosses_ours_is_answered(bench: Bench) -> None:
 
 
 @scenario
+async def test_a_close_ok_that_comes_before_our_close_changes_nothing(bench: Bench) -> None:
+    client = await bench.opened()
+    await client.call(1, QueueDeclare(queue="q"))
+    await client.call(1, BasicConsume(queue="q", consumer_tag="t"))
+    client.send(1, BasicConsume(queue="nowhere"), ChannelCloseOk())
+    client.send(1, ChannelCloseOk())
+    await turn()
+    assert [type(method) for _, method in client.methods()] == [ChannelClose]
+    assert await client.call(1, ChannelCloseOk()) == []
+    assert [type(method) for _, method in await client.call(1, ChannelOpen())] == [ChannelOpenOk]
+
+
+@scenario
 async def test_close_ok_waits_for_the_shards_of_the_channel(bench: Bench) -> None:
     client = await bench.opened()
     await client.call(1, QueueDeclare(queue="q"))

@@ -226,6 +226,23 @@ async def test_a_consumer_that_cannot_be_attached_again_is_cancelled(bench: Benc
 
 
 @scenario
+async def test_a_client_that_goes_while_its_shard_dies_twice_leaves_no_consumer_behind(bench: Bench) -> None:
+    client, link, _ = await consuming(bench)
+    del link.answers["consume"]
+    bench.gateway.on_link_down(link)        # type: ignore[arg-type]
+    bench.gateway.on_link_up(link)          # type: ignore[arg-type]
+    await turn()
+    assert link.asked("consume")
+    bench.gateway.on_link_down(link)        # type: ignore[arg-type]
+    client.connection.on_wire_lost()
+    await turn()
+    link.records.clear()
+    bench.gateway.on_link_up(link)          # type: ignore[arg-type]
+    await turn()
+    assert link.asked("consume") == [] and bench.gateway.requests.unanswered_count == 0
+
+
+@scenario
 async def test_a_consume_under_way_is_sent_again_once(bench: Bench) -> None:
     client, link = await with_queue(bench)
     del link.answers["consume"]
