@@ -10,22 +10,19 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.alarms import CHECK_INTERVAL_S, Alarms, free_bytes, machine_memory_bytes, memory_used_bytes
 from broker.children import Child, describe_exit, restart_delay_s, watch
-from broker.data_directory import DataDirectory
+from broker.ground import Ground
+from broker.health import Health
 from broker.link_registry import PEER_ROLE, LinkRegistry
 from broker.listening import shown
 from broker.process import EXIT_CANNOT_START, EXIT_FAILED
-from broker.runtime_directory import RuntimeDirectory
-from broker.service_manager import ServiceManager
-from broker.settings import Settings, plain
+from broker.settings import plain
+from broker.status import describe
 from broker.version import VERSION
 from bus.context import StartError
 from bus.control import ControlError, ControlServer, Message
@@ -35,24 +32,9 @@ logger = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S: Final = 10.0
 """A question of the command line to one process."""
-ANSWERS_WITHIN_S: Final = 10.0
-"""A child that was silent for longer keeps systemd's watchdog from being fed; `silence_s_max` later kills it."""
 KILLED_GONE_S_MAX: Final = 5.0
 STOP_ORDER: Final = (("gateway",), ("shard",), ("catalog",))
 """Gateways first: what their connections still do needs shards and catalog."""
-
-
-@dataclass
-class Ground:
-    """What the supervisor stands on, made before it: broker/main.py opens and closes it."""
-
-    settings: Settings
-    data: DataDirectory
-    runtime: RuntimeDirectory
-    host: str                               # where the broker listens, as numbers
-    port: int
-    listeners: list[socket.socket]          # from socket activation, else empty
-    service: ServiceManager
 
 
 class Supervisor:
@@ -74,9 +56,7 @@ class Supervisor:
         self._links = LinkRegistry(
             settings.link, (ground.runtime.shared_path, runtime), settings.link_ring_bytes, self._control.push
         )
-        self._alarms = Alarms(
-            int(machine_memory_bytes() * settings.memory_watermark), settings.disk_free_limit_bytes
-        )
+        self._health = Health(ground, self._children.values(), self._tell_all)
         self._doorbells: list[tuple[str, int, int]] = []
         self._ready = False
         self._stopping = asyncio.Event()
@@ -93,13 +73,13 @@ class Supervisor:
         self._make_doorbells()
         await self._control.start()
         try:
-            self._check_alarms()
+            self._health.check_alarms()
             self._describe()
             for child in self._children.values():
                 self._start(child)
-            self._spawn(self._tick())
+            self._spawn(self._health.watch())
             if self._ground.service.watchdog_interval_s is not None:
-                self._spawn(self._feed_watchdog(self._ground.service.watchdog_interval_s))
+                self._spawn(self._health.feed_watchdog(self._ground.service.watchdog_interval_s))
             await self._stopping.wait()
         finally:
             self._ground.service.notify("STOPPING=1")
@@ -213,9 +193,7 @@ class Supervisor:
             away_s = time.monotonic() - child.died_at_s
             logger.warning("%s is back after %.2f s (pid %s)", child.title, away_s, child.pid)
         if child is self._catalog and child.incarnation > 1:
-            for other in self._children.values():
-                if other is not child:
-                    self._control.push(other.identity, {"verb": "peer.restarted", "role": "catalog"})
+            self._tell_all({"verb": "peer.restarted", "role": "catalog"}, but=child)
         if not self._ready and all(one.state == "ready" for one in self._children.values()):
             self._ready = True
             self._announce()
@@ -249,7 +227,12 @@ class Supervisor:
 
     def _on_hello(self, identity: str) -> None:
         if identity in self._children:
-            self._control.push(identity, self._alarms.message())
+            self._control.push(identity, self._health.alarms.message())
+
+    def _tell_all(self, message: Message, *, but: Child | None = None) -> None:
+        for child in self._children.values():
+            if child is not but:
+                self._control.push(child.identity, message)
 
     async def _handle(self, peer: str, message: Message) -> Message | None:
         child = self._children.get(peer)
@@ -257,7 +240,10 @@ class Supervisor:
             return self._handle_child(child, message)
         match message.get("verb"):
             case "status":
-                return self._status()
+                return describe(
+                    self._ground, self._children.values(), self._health.alarms,
+                    link_count=len(self._links), ready=self._ready, started_at_s=self._started_at_s,
+                )
             case "call":
                 return await self._call(message)
             case verb:
@@ -334,81 +320,6 @@ class Supervisor:
                 answers.append({"role": child.role, "index": child.index, **result})
         return {"answers": answers}
 
-    def _status(self) -> Message:
-        now_s = time.monotonic()
-        return {
-            "version": VERSION,
-            "ready": self._ready,
-            "pid": os.getpid(),
-            "host": self._ground.host,
-            "port": self._ground.port,
-            "data_directory": str(self._ground.data.path),
-            "runtime_directory": str(self._ground.runtime.path),
-            "shared_directory": str(self._ground.runtime.shared_path),
-            "uptime_s": round(now_s - self._started_at_s, 1),
-            "link": self._ground.settings.link,
-            "links": len(self._links),
-            "alarms": {"memory": self._alarms.memory, "disk": self._alarms.disk},
-            "memory_used_bytes": self._alarms.memory_used_bytes,
-            "memory_bytes_max": self._alarms.memory_bytes_max,
-            "disk_free_bytes": self._alarms.disk_free_bytes,
-            "disk_free_limit_bytes": self._alarms.disk_free_limit_bytes,
-            "processes": [
-                {"role": "supervisor", "index": 0, "pid": os.getpid(), "state": "ready", "restarts": 0,
-                 "incarnation": 1, "uptime_s": round(now_s - self._started_at_s, 1)},
-                *(
-                    {"role": child.role, "index": child.index, "pid": child.pid, "state": child.state,
-                     "restarts": child.restarts, "incarnation": child.incarnation,
-                     "uptime_s": round(now_s - child.started_at_s, 1) if child.pid is not None else 0.0}
-                    for child in self._children.values()
-                ),
-            ],
-        }
-
-    # --- once a second
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_INTERVAL_S)
-            self._check_alarms()
-            self._check_silence()
-
-    def _check_alarms(self) -> None:
-        pids = [os.getpid(), *(child.pid for child in self._children.values() if child.pid is not None)]
-        used = memory_used_bytes(pids, self._ground.runtime.shared_path)
-        try:
-            free = free_bytes(self._ground.data.path)
-        except OSError as error:
-            logger.error("the free space of the data directory cannot be read: %s", error)
-            free = 0
-        if self._alarms.check(used, free):
-            logger.warning(
-                "alarms: memory %s, disk %s", _raised(self._alarms.memory), _raised(self._alarms.disk),
-                extra={"fields": {
-                    "memory_used_bytes": used, "memory_bytes_max": self._alarms.memory_bytes_max,
-                    "disk_free_bytes": free, "disk_free_limit_bytes": self._alarms.disk_free_limit_bytes,
-                }},
-            )
-            for identity in self._children:
-                self._control.push(identity, self._alarms.message())
-
-    def _silent_s(self, child: Child) -> float:
-        """How long a serving child has said nothing. One that starts may be busy with its recovery."""
-        return time.monotonic() - child.last_alive_s if child.state == "ready" else 0.0
-
-    def _check_silence(self) -> None:
-        for child in self._children.values():
-            if self._silent_s(child) > self._ground.settings.silence_s_max:
-                logger.error("%s (pid %s) has not answered for %.0f s: it is killed",
-                             child.title, child.pid, self._silent_s(child))
-                child.kill()
-
-    async def _feed_watchdog(self, interval_s: float) -> None:
-        while True:
-            if all(self._silent_s(child) < ANSWERS_WITHIN_S for child in self._children.values()):
-                self._ground.service.notify("WATCHDOG=1")
-            await asyncio.sleep(interval_s)
-
     # --- stopping
 
     async def _stop_children(self) -> None:
@@ -442,7 +353,3 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _raised(alarm: bool) -> str:
-    return "raised" if alarm else "clear"

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import setproctitle
@@ -14,13 +14,14 @@ import uvloop
 
 from broker import logs
 from broker.catalog.schema import highest_shard
-from broker.data_directory import DataDirectory
+from broker.data_directory import DataDirectory, explain
+from broker.ground import Ground
 from broker.listening import reserve
 from broker.process import EXIT_CANNOT_START
 from broker.runtime_directory import RuntimeDirectory
 from broker.service_manager import ServiceManager, activated_sockets
 from broker.settings import Settings, load
-from broker.supervisor import Ground, Supervisor
+from broker.supervisor import Supervisor
 from bus.context import StartError
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,15 @@ def serve(settings_file: Path | None, **flags: Any) -> None:
         settings = load(settings_file, os.environ, flags)
         sys.exit(_serve(settings))
     except StartError as error:
-        click.echo(f"warren: {error}", err=True)
-        sys.exit(EXIT_CANNOT_START)
+        _complain(error)
+    except OSError as error:
+        logger.debug("cannot start", exc_info=error)
+        _complain(explain(error, Path(error.filename) if isinstance(error.filename, str) else settings.data))
+
+
+def _complain(error: StartError) -> NoReturn:
+    click.echo(f"warren: {error}", err=True)
+    sys.exit(EXIT_CANNOT_START)
 
 
 def _serve(settings: Settings) -> int:
