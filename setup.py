@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 from build_backend import has_c_compiler  # noqa: E402
 
 ROOMS = ("amqp091", "bus", "log", "gateway", "shards", "topology", "broker")
-FLAGS = ["-O2", "-g", "-fno-strict-aliasing", "-fwrapv", "-Wno-unused-function", "-Wno-unreachable-code"]
+FLAGS = ["-O2", "-g1", "-fno-strict-aliasing", "-fwrapv", "-Wno-unused-function", "-Wno-unreachable-code"]
 LINK_FLAGS = []
 SANITIZE = os.environ.get("WARREN_SANITIZE")
 if SANITIZE:
@@ -39,6 +39,7 @@ def extension(source: Path) -> Extension:
 
 os.chdir(ROOT)
 setup(
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         [extension(source) for room in ROOMS for source in sorted(Path(room).rglob("*.pyx"))],
         nthreads=os.cpu_count() or 1,
