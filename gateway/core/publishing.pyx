@@ -27,6 +27,7 @@ from gateway.core import publish_errors
 cdef enum:
     REPLY_NO_ROUTE = 312
     NO_ROUTE_BYTES = 8
+    WAITING_BYTES_MAX = 64 << 20    # for a shard that is down; they leave as one batch, which has a limit
 
 cdef const char *NO_ROUTE_TEXT = b"NO_ROUTE"
 
@@ -134,7 +135,7 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
     """One record per shard. In confirm mode each is to be answered for.
 
     A shard that is down gets it when it is back; its publishers are held meanwhile, so that each keeps one at most.
-    One that was given up refuses at once.
+    One that was given up refuses at once, and so does one for which many large messages wait already.
     """
     cdef bint persistent = message.header.delivery_mode == DELIVERY_MODE_PERSISTENT
     cdef const RouteGroup *group
@@ -147,7 +148,7 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
         if group.shard >= channel.gateway.shard_count:
             raise IndexError(f"no shard {group.shard}")
         shard = &channel.gateway.shards[group.shard]
-        if shard.lost:
+        if shard.lost or not shard.up and (<Batch> channel.gateway.batches[group.shard]).size >= WAITING_BYTES_MAX:
             if message.publish_sequence:
                 refuse_publish(channel, message.publish_sequence)
             continue

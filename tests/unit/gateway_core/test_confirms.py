@@ -194,6 +194,21 @@ def test_a_publish_to_a_shard_that_is_down_waits_for_it_and_holds_its_connection
     assert acks(connection) == [("ack", 2, True)] and acks(other) == [("ack", 1, False)]
 
 
+def test_no_more_waits_for_a_shard_than_a_link_takes() -> None:
+    gateway = Gateway()
+    gateway.shard_down(0)
+    body = bytes(20 << 20)
+    answers = []
+    for _ in range(6):
+        connection = confirming(gateway)
+        connection.frame_max = len(body) + 8
+        connection.receive(frames.publish(1, body))
+        answers.append((acks(connection), connection.held))
+    assert answers == [([], [0])] * 4 + [([("nack", 1, False)], [])] * 2
+    gateway.shard_up(0)
+    assert len(gateway.send(0)) == 4
+
+
 def test_a_shard_that_is_given_up_refuses_what_waited_for_it_and_what_comes() -> None:
     gateway = Gateway()
     connection = confirming(gateway)
