@@ -175,6 +175,7 @@ def _context(
         shard_count=parameters["shard_count"],
         gateway_count=parameters["gateway_count"],
         catalog_address=parameters["catalog_address"],
+        reply_key=bytes.fromhex(parameters["reply_key"]),
         control=control,
         loop=loop,
         doorbells=doorbells,

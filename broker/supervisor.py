@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 CALL_TIMEOUT_S: Final = 10.0
 """A question of the command line to one process."""
 KILLED_GONE_S_MAX: Final = 5.0
+REPLY_KEY_BYTES: Final = 32
 STOP_ORDER: Final = (("gateway",), ("shard",), ("catalog",))
 """Gateways first: what their connections still do needs shards and catalog."""
 
@@ -58,6 +60,7 @@ class Supervisor:
         )
         self._health = Health(ground, self._children.values(), self._tell_all)
         self._doorbells: list[tuple[str, int, int]] = []
+        self._reply_key = secrets.token_bytes(REPLY_KEY_BYTES)
         self._ready = False
         self._stopping = asyncio.Event()
         self._failure: str | None = None
@@ -126,6 +129,7 @@ class Supervisor:
             "shared_directory": str(self._ground.runtime.shared_path),
             "shard_count": len(self._shards),
             "gateway_count": len(self._gateways),
+            "reply_key": self._reply_key.hex(),
             "doorbell_board": self._board_path,
             "doorbells": self._doorbells,
             "listen_descriptors": [listener.fileno() for listener in listeners],

@@ -38,6 +38,7 @@ class ProcessContext:
     shard_count: int
     gateway_count: int
     catalog_address: str
+    reply_key: bytes                            # of this run of the broker: gateway/replies.py
     control: ControlClient
     loop: asyncio.AbstractEventLoop
     doorbells: dict[tuple[str, int], Doorbell] = field(default_factory=dict)

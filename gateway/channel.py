@@ -11,7 +11,7 @@ from amqp091.constants import BASIC_PUBLISH
 from amqp091.errors import AMQPError, ChannelError
 from amqp091.method_table import BasicCancel
 from amqp091.tables import decode_table
-from gateway.consumers import Consumer
+from gateway.consumers import Consumer, ReplyConsumer
 from gateway.core import ChannelCore, Route
 from gateway.prefetch import ChannelPrefetch
 from gateway.refusal import attributed
@@ -34,6 +34,7 @@ class Channel(ChannelCore):
         super().__init__(connection, number)
         self.current_queue = ""
         self.consumers: dict[str, Consumer] = {}
+        self.reply_consumer: ReplyConsumer | None = None
         self.prefetch_count = 0         # for consumers, from basic.qos without global
         self.prefetch = ChannelPrefetch(self.delivered_from, self._held)
         self.flowing = True             # the client's word of channel.flow
@@ -105,6 +106,9 @@ class Channel(ChannelCore):
         """After the shard's answer to cancel, a refused consume, or a cancellation by the shard."""
         if self.consumers.get(consumer.tag) is consumer:
             del self.consumers[consumer.tag]
+        if consumer is self.reply_consumer:
+            self.reply_consumer = None
+            self.reply_to = None
         if not self.closed:
             self.remove_consumer(consumer.handle)
 
@@ -179,7 +183,7 @@ class Channel(ChannelCore):
             "paused": not self.flowing,
         }
         return self.connection.gateway.requests.ask(
-            shard, message, moot_when_down=True, on_answer=lambda: self._limited(shard)
+            shard, message, moot_when_down=True, on_answer=lambda _: self._limited(shard)
         )
 
     def _limited(self, shard: int) -> None:

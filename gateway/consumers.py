@@ -1,9 +1,12 @@
 """A consumer as its channel knows it. A record only; the channel decides what becomes of it."""
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from amqp091.tables import to_json
 from topology.model import Queue
+
+NO_QUEUE_ID: Final = 0
+"""Of a reply queue whose shard has not answered yet; no queue has it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,4 +37,23 @@ class Consumer:
             "exclusive": self.exclusive,
             "prefetch": self.prefetch_count,
             "arguments": to_json(self.arguments),
+        }
+
+
+class ReplyConsumer(Consumer):
+    """The consumer of replies (direct reply-to). It comes and goes with its queue, to which the shard gives an id."""
+
+    __slots__ = ()
+
+    def opened(self, queue_id: int) -> None:
+        self.queue = replace(self.queue, queue_id=queue_id)
+
+    def request(self, channel: int, connection: int) -> dict[str, Any]:
+        """Opens the queue with it: a new one, or the one of before the restart of the shard."""
+        return {
+            "verb": "reply_queue.open",
+            "queue_id": self.queue.queue_id if self.queue.queue_id != NO_QUEUE_ID else None,
+            "consumer": self.handle,
+            "channel": channel,
+            "connection": connection,
         }

@@ -20,6 +20,7 @@ from gateway.connection import Connection
 from gateway.core import KIND_RESPONSE, GatewayCore
 from gateway.flow import ALARM, Flow
 from gateway.handshake import Tuning
+from gateway.replies import ReplyNames
 from gateway.requests import SHARD_WAIT_S_MAX, ShardRequests
 from gateway.routes import RouteTable
 from gateway.transport import READ_BUFFER_BYTES
@@ -62,6 +63,8 @@ class GatewaySettings:
     connection_max: int
     consumer_max_per_channel: int
     max_message_bytes: int
+    reply_key: bytes
+    """Signs the names of reply queues; the same in all gateways of one run of the broker."""
 
 
 class Gateway(GatewayCore):
@@ -76,7 +79,8 @@ class Gateway(GatewayCore):
         self.replica = replica
         self.catalog = catalog
         self.links: Links
-        self.routes = RouteTable(replica)
+        self.reply_names = ReplyNames(settings.reply_key)
+        self.routes = RouteTable(replica, self.reply_names)
         self.requests = ShardRequests(self, loop)
         self.flow = Flow()
         self.wheel = Wheel(loop.time())

@@ -39,7 +39,7 @@ class _Request:
         future: "asyncio.Future[Document]",
         moot_when_down: bool,
         prepare: Callable[[int], None] | None,
-        on_answer: Callable[[], None] | None,
+        on_answer: Callable[[Document], None] | None,
     ) -> None:
         self.shard = shard
         self.document = document
@@ -67,14 +67,14 @@ class ShardRequests:
         *,
         moot_when_down: bool = False,
         prepare: Callable[[int], None] | None = None,
-        on_answer: Callable[[], None] | None = None,
+        on_answer: Callable[[Document], None] | None = None,
     ) -> "asyncio.Future[Document]":
         """The future answer; refusals raise the AMQP error that the shard names.
 
         `moot_when_down`: a shard that died has forgotten what this asks it to forget, so {} is the answer.
         `prepare`: called with the request's id each time just before it is sent.
-        `on_answer`: called when it was granted, before the next record of the shard is looked at; whoever awaits
-        the future comes later.
+        `on_answer`: called with the answer when it was granted, before the next record of the shard is looked at;
+        whoever awaits the future comes later.
         """
         request = _Request(shard, orjson.dumps(message), self._loop.create_future(), moot_when_down, prepare, on_answer)
         self._send(self._new_id(), request)
@@ -89,7 +89,7 @@ class ShardRequests:
         error = answer.get("error")
         if error is None:
             if request.on_answer is not None:
-                request.on_answer()
+                request.on_answer(answer)
             request.future.set_result(answer)
         else:
             request.future.set_exception(error_from_code(error[0], error[1]))

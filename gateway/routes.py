@@ -1,11 +1,13 @@
 """Where a message goes, for all channels of the process: routes by (vhost, exchange, routing key).
 
-Asks the replica and remembers the answer until the topology moves, so that a thousand
-channels that publish alike route once. Checks no permission: those are per user.
+Asks the replica (for replies: the name itself, see gateway/replies.py) and remembers the answer until the
+topology moves, so that a thousand channels that publish alike route once. Checks no permission: those are per user.
 """
 from typing import Any, Final
 
 from gateway.core import Route
+from gateway.replies import ReplyNames, is_reply_name
+from topology.model import DEFAULT_EXCHANGE
 from topology.replica import Replica
 
 ROUTES_REMEMBERED_MAX: Final = 65_536
@@ -15,10 +17,11 @@ ROUTES_REMEMBERED_MAX: Final = 65_536
 class RouteTable:
     """The routes of one gateway."""
 
-    __slots__ = ("_replica", "_routes", "_version")
+    __slots__ = ("_replica", "_reply_names", "_routes", "_version")
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, reply_names: ReplyNames) -> None:
         self._replica = replica
+        self._reply_names = reply_names
         self._routes: dict[tuple[str, str, str], Route] = {}
         self._version = replica.version
 
@@ -39,5 +42,12 @@ class RouteTable:
         return route
 
     def _made(self, vhost: str, exchange: str, routing_key: str, headers: dict[str, Any] | None) -> Route:
+        if exchange == DEFAULT_EXCHANGE and is_reply_name(routing_key):
+            return self._reply_route(routing_key)
         queues = self._replica.route(vhost, exchange, routing_key, headers).queues
         return Route([(queue.shard, queue.queue_id, queue.durable) for queue in queues])
+
+    def _reply_route(self, name: str) -> Route:
+        """RabbitMQ does not count a reply as routed, so a mandatory one comes back although it was delivered."""
+        place = self._reply_names.place(name)
+        return Route([] if place is None else [(place.shard, place.queue_id, False)], returns_mandatory=True)

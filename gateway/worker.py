@@ -48,6 +48,7 @@ def gateway_settings(context: ProcessContext) -> GatewaySettings:
         connection_max=-(-settings["connection_max"] // context.gateway_count),
         consumer_max_per_channel=settings["consumer_max_per_channel"],
         max_message_bytes=settings["max_message_size"],
+        reply_key=context.reply_key,
     )
 
 

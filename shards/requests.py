@@ -18,6 +18,7 @@ from amqp091.refusals import in_exclusive_use, missing
 from amqp091.table_json import from_json
 from shards.consumed import ConsumedQueues
 from shards.engine import EVENT, REQUEST, BadRecord, Engine, ExclusiveConflict, UnknownQueue
+from shards.reply_queues import ReplyQueues
 from topology.model import QUEUE
 from topology.replica import Replica
 
@@ -44,6 +45,7 @@ class Requests:
         delete_unused: Callable[[int], Awaitable[bool]],
         wake: Callable[[], None],
         consumed: ConsumedQueues,
+        reply_queues: ReplyQueues,
     ) -> None:
         """`delete_unused` has the catalog delete an auto-delete queue; `wake`: there is something to send."""
         self._engine = engine
@@ -51,6 +53,7 @@ class Requests:
         self._delete_unused = delete_unused
         self._wake = wake
         self._consumed = consumed
+        self._reply_queues = reply_queues
         self._links: dict[int, int] = {}            # gateway: how many of its links have gone
         self._former: OrderedDict[int, tuple[str, str]] = OrderedDict()    # name and vhost
         self._ending: set[int] = set()              # auto-delete queues that the catalog was asked to delete
@@ -58,6 +61,7 @@ class Requests:
         self._tasks: set[asyncio.Task[None]] = set()
         self._verbs: dict[str, Callable[[int, int, Document], Document | None]] = {
             "consume": self._consume,
+            "reply_queue.open": self._open_reply_queue,
             "cancel": self._cancel,
             "get": self._get,
             "purge": self._purge,
@@ -149,6 +153,12 @@ class Requests:
             self._consumed.add(queue_id)
         return {}
 
+    def _open_reply_queue(self, gateway: int, request_id: int, message: Document) -> Document:
+        queue_id = self._reply_queues.open(
+            gateway, message["queue_id"], message["consumer"], message["channel"], message["connection"]
+        )
+        return {"queue_id": queue_id}
+
     def _cancel(self, gateway: int, request_id: int, message: Document) -> Document | None:
         return self._left(gateway, request_id, self._engine.cancel(gateway, message["consumer"]))
 
@@ -173,6 +183,7 @@ class Requests:
 
     def _left(self, gateway: int, request_id: int, unused: Sequence[int]) -> Document | None:
         """Consumers have left; where that ends queues, the answer waits until they are deleted."""
+        unused = self._reply_queues.end(unused)
         if not unused:
             return {}
         self._run(self._answer_when_deleted(gateway, request_id, self._links.get(gateway, 0), unused))
@@ -219,7 +230,7 @@ class Requests:
     def gateway_down(self, gateway: int) -> None:
         """Everything it had here goes; answers that wait have nobody to go to."""
         self._links[gateway] = self._links.get(gateway, 0) + 1
-        unused = self._engine.gateway_down(gateway)
+        unused = self._reply_queues.end(self._engine.gateway_down(gateway))
         if unused:
             self._run(self._delete_all(unused))
 

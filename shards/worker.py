@@ -22,6 +22,7 @@ from shards.control import Control
 from shards.engine import Engine
 from shards.heap import Heap
 from shards.queues import Entries, ShardQueues
+from shards.reply_queues import ReplyQueues
 from shards.requests import Requests
 from shards.shard import Shard
 from topology.client import TopologyClient
@@ -113,7 +114,8 @@ async def run(context: ProcessContext) -> None:
             shard.links.schedule()      # consumers of deleted queues are told
 
     consumed = ConsumedQueues(Path(store.transient_directory) / CONSUMED_FILE)
-    requests = Requests(engine, replica, delete_unused, lambda: shard.links.schedule(), consumed)
+    reply_queues = ReplyQueues(engine, store, context.incarnation)
+    requests = Requests(engine, replica, delete_unused, lambda: shard.links.schedule(), consumed, reply_queues)
     shard = Shard(engine, store, requests, clock_ms=wall_clock_ms, report_broken=report_broken)
     queues = ShardQueues(context.index, engine, store, requests, recovered)
     control = Control(shard, replica)

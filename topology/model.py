@@ -20,6 +20,9 @@ Kind = Literal["exchange", "queue"]
 QUEUE: Final = "queue"
 EXCHANGE: Final = "exchange"
 
+NAMED_QUEUE_ID_MAX: Final = (1 << 31) - 1
+"""Of queues that have a name. The ids above are the shards' to give to reply queues, unknown to the catalog."""
+
 
 class Destination(NamedTuple):
     """Where a binding leads: a queue or an exchange of the same vhost."""

@@ -13,6 +13,8 @@ from topology.model import DEFAULT_EXCHANGE, EXCHANGE
 RESERVED_PREFIX: Final = "amq."
 GENERATED_QUEUE_PREFIX: Final = "amq.gen-"
 GENERATED_CONSUMER_PREFIX: Final = "amq.ctag-"
+REPLY_QUEUE: Final = "amq.rabbitmq.reply-to"
+"""The queue that a channel consumes its replies from; with a suffix, what others know that queue by."""
 GENERATED_RANDOM_BYTES: Final = 16      # 22 characters of URL-safe base64
 
 
@@ -59,7 +61,7 @@ def check_exchange_deletable(name: str, vhost: str) -> None:
 
 
 __all__ = [
-    "GENERATED_CONSUMER_PREFIX", "GENERATED_QUEUE_PREFIX", "RESERVED_PREFIX", "Kind",
+    "GENERATED_CONSUMER_PREFIX", "GENERATED_QUEUE_PREFIX", "REPLY_QUEUE", "RESERVED_PREFIX", "Kind",
     "check_exchange_deletable", "check_not_default_exchange", "check_not_reserved", "check_text",
     "described", "generated", "is_reserved", "stripped",
 ]

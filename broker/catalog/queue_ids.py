@@ -9,9 +9,9 @@ from typing import Final
 from amqp091.errors import ResourceError
 from broker.catalog.store import RESERVE_QUEUE_IDS
 from topology.changes import Op
+from topology.model import NAMED_QUEUE_ID_MAX
 
 BLOCK_IDS: Final = 1024         # a commit to the disk at most once per so many transient queues
-QUEUE_ID_MAX: Final = (1 << 32) - 1
 
 
 class QueueIds:
@@ -24,7 +24,7 @@ class QueueIds:
 
     def take(self) -> tuple[int, list[Op]]:
         """A new id, and what has to be stored for it."""
-        if self._next > QUEUE_ID_MAX:
+        if self._next > NAMED_QUEUE_ID_MAX:
             raise ResourceError("no queue ids are left")
         queue_id = self._next
         self._next += 1

@@ -53,6 +53,10 @@ def copies_no_array(name: bytes, headers: bytes) -> PreconditionFailed:
     )
 
 
+def no_reply_consumer() -> PreconditionFailed:
+    return PreconditionFailed("fast reply consumer does not exist", method=BASIC_PUBLISH)
+
+
 def wrong_user_id(user_id: bytes, authenticated: bytes) -> PreconditionFailed:
     return PreconditionFailed(
         f"user_id property set to '{text_of(user_id)}' but authenticated user was '{text_of(authenticated)}'",

@@ -3,7 +3,7 @@
 
 Size was checked when the content header came, so that an oversized body is not collected. What the
 core cannot know (write permission, existence, internal) is asked once per route through the
-hook; expiration, copies and user-id are checked per message. Nothing is kept of a publish but its
+hook; reply-to, expiration, copies and user-id are checked per message. Nothing is kept of a publish but its
 number in the confirm window.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -15,6 +15,7 @@ from bus.batch cimport Batch
 from bus.records cimport NO_TTL
 from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run, refuse
 from gateway.core.outgoing cimport Outgoing, publish_record_bytes, reserve_outgoing, write_publish
+from gateway.core.replies cimport asks_for_replies, with_reply_to
 from gateway.core.routes cimport (
     ROUTE_BY_HEADERS, ROUTE_BY_KEY, CachedRoute, Route, RouteGroup, RouteKey, find_route, forget_routes,
     remember_route,
@@ -39,8 +40,13 @@ cdef int publish(
     cdef ConnectionState connection = channel.connection
     cdef Route route = route_of(channel, method, header)
     cdef Outgoing message
+    cdef ContentHeader rewritten
+    cdef bytes properties
     if channel.closing or connection.closing or connection.is_closed:
         return 0                    # the hook ended it
+    if header.reply_to != NULL and asks_for_replies(header):
+        properties = with_reply_to(channel, header, &rewritten)
+        header = &rewritten
     message.ttl_ms = NO_TTL
     if header.expiration != NULL:
         if parse_expiration(header.expiration, header.expiration_bytes, &message.ttl_ms) < 0:
@@ -55,14 +61,14 @@ cdef int publish(
     message.body_bytes = <uint32_t> header.body_size
     message.channel = channel.handle
     message.publish_sequence = 0
+    if method.mandatory and (route.group_count == 0 or route.returns_mandatory):
+        return_unroutable(channel, &message)
     if route.group_count:
         if channel.is_transactional:
             hold_publish(channel, &message, route)
         else:
             send(channel, &message, route)
         return 0
-    if method.mandatory:
-        return_unroutable(channel, &message)
     if channel.is_confirming:
         open_publish(&channel.window, 0)
         list_confirm(channel)

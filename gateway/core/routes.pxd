@@ -15,6 +15,7 @@ cdef class Route:
     cdef uint32_t group_count
     cdef uint32_t *queue_ids
     cdef tuple durable_queues
+    cdef bint returns_mandatory         # a mandatory message is returned although it has somewhere to go
 
 
 cdef enum:

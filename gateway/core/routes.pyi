@@ -4,8 +4,9 @@ class Route:
     """Where messages with one exchange and routing key go: the answer of ChannelCore.route, immutable.
 
     `targets`: (shard, queue_id, durable) per queue, each queue once. Empty: unroutable.
+    `returns_mandatory`: a mandatory message is returned although it has somewhere to go, as a reply.
     """
 
-    def __init__(self, targets: Iterable[tuple[int, int, bool]] = ()) -> None: ...
+    def __init__(self, targets: Iterable[tuple[int, int, bool]] = (), returns_mandatory: bool = False) -> None: ...
     @property
     def targets(self) -> list[tuple[int, int, bool]]: ...

@@ -28,10 +28,11 @@ cdef uint64_t HASH_FACTOR = 0x9FB21C651E98DF25
 
 
 cdef class Route:
-    def __cinit__(self, targets=()):
+    def __cinit__(self, targets=(), bint returns_mandatory=False):
         cdef dict by_shard = {}
         cdef list queues
         cdef uint32_t group = 0, position = 0, queue_total = 0, chunk
+        self.returns_mandatory = returns_mandatory
         for shard, queue_id, durable in targets:
             if not 0 <= queue_id <= 0xFFFFFFFF:
                 raise ValueError(f"queue id {queue_id} does not fit 32 bits")

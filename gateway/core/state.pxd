@@ -133,6 +133,7 @@ cdef class ChannelState:
     cdef readonly uint16_t number
     cdef public bint closing
     cdef public bint notify_settled
+    cdef public bytes reply_to          # the name of its reply queue, or None
     cdef bint is_closed
     cdef bint is_confirming
     cdef bint is_transactional

@@ -1,5 +1,5 @@
 """The class basic, but for publish, ack, nack and reject, which are the compiled core's."""
-from typing import Final
+from typing import Any, Final
 
 from amqp091.errors import ChannelError, NotAllowed, NotImplemented_, PreconditionFailed
 from amqp091.method_table import (
@@ -18,9 +18,10 @@ from amqp091.method_table import (
 from amqp091.tables import type_name
 from gateway.channel import Channel
 from gateway.consumers import Consumer
+from gateway.handlers import replies
 from gateway.prefetch import NO_LIMIT
 from topology.model import QUEUE, Queue
-from topology.names import GENERATED_CONSUMER_PREFIX, described, generated
+from topology.names import GENERATED_CONSUMER_PREFIX, REPLY_QUEUE, described, generated
 from topology.permissions import READ
 from topology.value_types import INTEGER_TYPES
 
@@ -59,6 +60,8 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
     """consume-ok precedes the first delivery: the shard answers before it delivers."""
     connection = channel.connection
     name = channel.expanded(method.queue)
+    if name == REPLY_QUEUE:
+        return await replies.consume(channel, method)
     if method.consumer_tag in channel.consumers:
         raise NotAllowed(f"attempt to reuse consumer tag '{method.consumer_tag}'")
     channel.require(READ, QUEUE, name)
@@ -82,7 +85,7 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
     if channel.restricted and not knew_shard:
         channel.tell_limits(queue.shard)
 
-    def granted() -> None:
+    def granted(_: dict[str, Any]) -> None:
         consumer.attached = True
         if not method.nowait and not channel.closed:
             channel.send(BasicConsumeOk(consumer_tag=tag))

@@ -20,7 +20,9 @@ from amqp091.method_table import (
     QueueUnbindOk,
 )
 from gateway.channel import Channel
+from gateway.handlers import replies
 from gateway.handlers.binding import Bind, change_binding
+from gateway.replies import is_reply_name
 from topology.arguments import DEAD_LETTER_EXCHANGE, check_name_argument, check_server_named
 from topology.equivalence import check_exclusive_access, check_queue_declare, check_queue_equivalent
 from topology.model import EXCHANGE, QUEUE, Queue
@@ -36,11 +38,15 @@ class _Counts(NamedTuple):
 
 
 NEW = _Counts(0, 0)
+REPLY_COUNTS = _Counts(0, 1)
 
 
 async def declare(channel: Channel, method: QueueDeclare) -> None:
     name = stripped(method.queue)
-    if method.passive:
+    if is_reply_name(name):
+        await replies.check_exists(channel, name)
+        counts = REPLY_COUNTS
+    elif method.passive:
         counts = await _counts(channel, channel.queue(name), method.nowait)
     else:
         generates = not name

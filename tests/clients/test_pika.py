@@ -198,6 +198,26 @@ def test_rpc_over_reply_to_and_correlation_id(connect: Connect, names: Names) ->
     assert answers == {str(n): f"request {n}".encode()[::-1] for n in range(20)}
 
 
+def test_rpc_over_direct_reply_to(connect: Connect, names: Names) -> None:
+    client, server = connect(), connect()
+    requests = server.channel()
+    requests.queue_declare(names("rpc"))
+    requests.basic_consume(names("rpc"), lambda ch, m, p, body: (
+        ch.basic_publish("", p.reply_to, body[::-1], pika.BasicProperties(correlation_id=p.correlation_id)),
+        ch.basic_ack(m.delivery_tag)))
+    channel = client.channel()
+    answers: dict[str, bytes] = {}
+    channel.basic_consume("amq.rabbitmq.reply-to", lambda ch, m, p, body: answers.update({p.correlation_id: body}),
+                          auto_ack=True)
+    for number in range(20):
+        channel.basic_publish("", names("rpc"), f"request {number}", pika.BasicProperties(
+            reply_to="amq.rabbitmq.reply-to", correlation_id=str(number)))
+    while len(answers) < 20:
+        server.process_data_events(time_limit=0.02)
+        client.process_data_events(time_limit=0.02)
+    assert answers == {str(n): f"request {n}".encode()[::-1] for n in range(20)}
+
+
 def test_errors_are_raised_as_pika_knows_them(connect: Connect, names: Names) -> None:
     connection = connect()
     channel = connection.channel()

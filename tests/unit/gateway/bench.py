@@ -97,8 +97,9 @@ class Link:
         self.records: list[Any] = []
         self.answers: dict[str, Any] = {
             "count": {"message_count": 0, "consumer_count": 0}, "purge": {"message_count": 0}, "get": {"empty": True},
-            "consume": {}, "cancel": {}, "qos": {}, "recover": {}, "barrier": {}, "close_channel": {},
-            "close_connection": {},
+            "consume": {}, "reply_queue.open": {"queue_id": (1 << 31) + 7},
+            "cancel": {}, "qos": {}, "recover": {}, "barrier": {},
+            "close_channel": {}, "close_connection": {},
         }
 
     def send(self, batch: Any) -> int:
@@ -200,7 +201,7 @@ class Bench:
         chosen: dict[str, Any] = dict(  # noqa: C408
             name="g0.1", shard_count=2, server_properties=server_properties("1.0", "warren", "test"),
             offered=Tuning(2047, 131072, 60), handshake_timeout_s=10.0, loopback_users=frozenset({"guest"}),
-            connection_max=0, consumer_max_per_channel=0, max_message_bytes=1 << 20) | settings
+            connection_max=0, consumer_max_per_channel=0, max_message_bytes=1 << 20, reply_key=b"key") | settings
         self.gateway = Gateway(loop, GatewaySettings(**chosen), self.replica, self.catalog)
         self.catalog.on_change = self.gateway.on_topology_change
         self.gateway.topology_version = self.replica.version

@@ -58,7 +58,7 @@ def test_an_answer_nobody_waits_for_is_dropped() -> None:
 def test_on_answer_comes_before_whoever_awaits() -> None:
     carrier, requests, loop = started()
     order: list[str] = []
-    future = requests.ask(0, {"verb": "consume"}, on_answer=lambda: order.append("answer"))
+    future = requests.ask(0, {"verb": "consume"}, on_answer=lambda _: order.append("answer"))
     future.add_done_callback(lambda _: order.append("awaited"))
     requests.answered(carrier.sent[0][0], b"{}")
     assert order == ["answer"]

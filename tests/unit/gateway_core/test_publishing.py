@@ -12,7 +12,7 @@ def test_a_publish_becomes_one_record_with_everything_in_it() -> None:
     gateway = Gateway()
     connection = Connection(gateway)
     properties = frames.properties(
-        headers=frames.table({b"k": b"v"}), delivery_mode=2, priority=7, reply_to=b"amq.rabbitmq.reply-to",
+        headers=frames.table({b"k": b"v"}), delivery_mode=2, priority=7, reply_to=b"replies",
         expiration=b"60000")
     connection.receive(frames.publish(1, b"body", properties, exchange=b"x", routing_key=b"q"))
     assert gateway.pending_shards() == [0]

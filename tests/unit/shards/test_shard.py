@@ -12,6 +12,7 @@ from shards.consumed import ConsumedQueues
 from shards.control import Control
 from shards.engine import Engine
 from shards.queues import ShardQueues
+from shards.reply_queues import ReplyQueues
 from shards.requests import Requests
 from shards.shard import Shard
 from tests.unit.shards import wire
@@ -77,7 +78,8 @@ class Host:
         self.deleted: asyncio.Future[bool] | None = None
         self.consumed = ConsumedQueues(root / "consumed")
         self.requests = Requests(
-            self.engine, self.replica, self.delete_unused, self.links.schedule, self.consumed
+            self.engine, self.replica, self.delete_unused, self.links.schedule, self.consumed,
+            ReplyQueues(self.engine, self.store, 1),
         )
         self.shard = Shard(
             self.engine, self.store, self.requests, clock_ms=lambda: 5, report_broken=self.broken.append
@@ -440,7 +442,8 @@ def test_recovered_messages_find_their_queue_and_others_go(tmp_path: Path) -> No
     engine = Engine(store, 1)
     replica = Replica()
     requests = Requests(
-        engine, replica, lambda _: pytest.fail(), lambda: None, ConsumedQueues(tmp_path / "consumed")
+        engine, replica, lambda _: pytest.fail(), lambda: None, ConsumedQueues(tmp_path / "consumed"),
+        ReplyQueues(engine, store, 1),
     )  # type: ignore[arg-type]
     queues = ShardQueues(0, engine, store, requests, recovered)
     queues.on_change({"ops": [changes.queue_add(Queue(1, "q", VHOST, durable=True))], "version": 1, "snapshot": True})
