@@ -38,11 +38,11 @@ class Worker(threading.Thread):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(daemon=True)
-        Worker.running.append(self)
         self.client: Client = connect(endpoint)
         self.channel = self.client.channel()
         self.error: Exception | None = None
         self.stopping = threading.Event()
+        Worker.running.append(self)
 
     def run(self) -> None:
         try:
