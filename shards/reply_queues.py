@@ -10,9 +10,8 @@ Owns the ids above NAMED_QUEUE_ID_MAX. Never answers a request itself.
 from collections.abc import Sequence
 from typing import Final
 
-from log.store import Store
-
 from amqp091.errors import InternalError, ResourceLocked
+from log.store import Store
 from shards.engine import Engine
 from topology.model import NAMED_QUEUE_ID_MAX
 

@@ -8,9 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from log.store import Store
-
 from bus.links import LinkEnd
+from log.store import Store
 from shards.engine import BadRecord, Engine
 from shards.requests import Requests
 from shards.watermarks import Watermark

@@ -1,11 +1,11 @@
 from typing import Any
 
 import numpy as np
-from log.store import Store
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
 from bus.batch import Batch
+from log.store import Store
 
 REQUEST: int
 RESPONSE: int

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from log.store import Store
 
+from log.store import Store
 from shards.engine import Engine
 from tests.unit.shards import wire
 

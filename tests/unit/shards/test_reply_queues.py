@@ -2,9 +2,9 @@
 from pathlib import Path
 
 import pytest
-from log.store import Store
 
 from amqp091.errors import InternalError, ResourceLocked
+from log.store import Store
 from shards.engine import Engine
 from shards.reply_queues import FIRST_ID, ReplyQueues
 from tests.unit.shards import wire
