@@ -20,7 +20,8 @@ def test_processes_that_stand_still(make_warren: Callable[..., Warren]) -> None:
         channel = client.channel()
         for queue in QUEUES:
             channel.declare(queue, durable=True)
-    publishers = [Publisher(server.endpoint, f"p{n}", QUEUES) for n in range(4)]
+    # So many that the kernel does not give all of them to one gateway.
+    publishers = [Publisher(server.endpoint, f"p{n}", QUEUES) for n in range(12)]
     for publisher in publishers:
         publisher.start()
     wait_until(lambda: all(publisher.confirmed_count > 100 for publisher in publishers), "the load", 30)
