@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.client import Closed, connect
 from tests.harness.load import Publisher, check_queue, drain
-from tests.harness.methods import Basic
+from tests.harness.methods import Basic, Connection, Queue
 from tests.harness.warren import Warren, run_command, wait_until
 
 MIB = 1 << 20
@@ -144,16 +144,65 @@ def works(server: Warren) -> bool:
         return False
 
 
+def test_a_full_disk_refuses_what_it_must_and_lives_on(small_disk: Path) -> None:
+    """Not a byte is free: messages are nacked, names refused, consumers go on, and what they free is used again."""
+    server = Warren(small_disk, gateways=1, disk_free_limit_bytes=0, segment_bytes=MIB)
+    server.start()
+    try:
+        declare(server)
+        with connect(server.endpoint) as client, connect(server.endpoint) as declarer:
+            channel = client.channel()
+            channel.confirm()
+            confirmed: dict[str, list[bytes]] = {queue: [] for queue in QUEUES}
+            sent, nacked = 0, 0
+            while nacked < 10:
+                for queue in QUEUES:
+                    sent += 1
+                    body = str(sent).encode().ljust(40_000, b".")
+                    channel.persistent(queue, [body])
+                    if channel.wait_confirms(sent, sent):
+                        nacked += 1
+                    else:
+                        confirmed[queue].append(body)
+            fill(server.data / "filler")
+            declaring = declarer.channel()
+            declaring.send(Queue.Declare(queue="late", durable=True, arguments={"large": "x" * 5000}))
+            declarer.expect_connection_error(506, "the disk with the catalog is full")
+            channel.publish("", QUEUES[0], b"transient")
+            assert not channel.wait_confirms(sent + 1, sent + 1)
+            for queue in QUEUES:
+                bodies = [message.body for message in drain(server.endpoint, queue)]
+                assert [body for body in bodies if body in set(confirmed[queue])] == confirmed[queue]
+            assert not any(one["restarts"] for one in server.status()["processes"])
+            (server.data / "filler").unlink()
+            channel.persistent(QUEUES[0], [b"again"])
+            assert not channel.wait_confirms(sent + 2, sent + 2)
+            wait_until(lambda: declared(server, "late"), "a declaration")  # segments go when a chore has removed them
+        assert "messages were refused, the log has no room for them" in server.log_path.read_text()
+    finally:
+        server.kill_all()
+
+
+def declared(server: Warren, queue: str) -> bool:
+    """Whether a durable queue can be declared now."""
+    with connect(server.endpoint) as client:
+        answer = client.channel().call(Queue.Declare(queue=queue, durable=True), (Queue.DeclareOk, Connection.Close))
+        return isinstance(answer, Queue.DeclareOk)
+
+
+def fill(file: Path) -> None:
+    """Takes all that is left of the disk."""
+    with open(file, "wb", buffering=0) as filler:
+        try:
+            while filler.write(bytes(4096)):
+                pass
+        except OSError:
+            return
+
+
 def test_a_start_on_a_full_disk_says_so(small_disk: Path) -> None:
     data = small_disk / "data"
-    filler = data.parent / "data" / "lost+found"
-    with open(filler, "wb") as file:
-        try:
-            while True:
-                file.write(bytes(MIB))
-                file.flush()
-        except OSError:
-            pass
+    fill(data / "lost+found")
     result = run_command("serve", "--data", str(data), "--port", "0", "--gateways", "1", "--shards", "1", timeout_s=30)
     assert result.returncode not in (0, -9)
     last = result.stderr.strip().splitlines()[-1]
