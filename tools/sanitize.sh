@@ -34,8 +34,9 @@ esac
 
 mkdir -p "$tree"
 find "$tree" \( -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' \) -delete
+# what the ordinary build has translated to C is not translated again
 # shellcheck disable=SC2086  # the list is meant to be split
-tar -cf - --exclude='*.so' --exclude='*.c' --exclude=__pycache__ setup.py pyproject.toml tools $packages | tar -xpf - -C "$tree"
+tar -cf - --exclude='*.so' --exclude=__pycache__ setup.py pyproject.toml tools $packages | tar -xpf - -C "$tree"
 tar -cf - --exclude=__pycache__ tests | tar -xpf - -C "$tree"
 # a module without source must not outlive it
 find "$tree" -name '*.so' | while read -r module; do
@@ -43,7 +44,7 @@ find "$tree" -name '*.so' | while read -r module; do
 done
 
 cd "$tree"
-WARREN_SANITIZE=address "$python" setup.py -q build_ext --inplace
+WARREN_SANITIZE=address "$python" setup.py -q build_ext --inplace --parallel "$(nproc)"
 
 [ $# -gt 0 ] || set -- tests/unit tests/fuzz
 export ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}"

@@ -1,6 +1,8 @@
 """A store in temporary directories, with small segments."""
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,15 @@ class OpenStore:
 
     def files(self, kind: str = "data") -> list[Path]:
         return sorted(self.durable.glob(f"*.{kind}"))
+
+
+    def open_files(self) -> int:
+        """Descriptors that this process has of files in these directories."""
+        found = 0
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found += os.readlink(f"/proc/self/fd/{name}").startswith(str(self.root))
+        return found
 
 
 @pytest.fixture

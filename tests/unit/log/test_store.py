@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,10 +249,10 @@ def test_a_segment_that_is_gone_leaves_its_descriptors_to_housekeeping(
     access.ack_many(store, entries)
     gone = [chore.segment for chore in store.take_chores() if type(chore).__name__ == "RemoveFiles"]
     assert gone
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_store.open_files()
     for chore in seals:
         chore.finish()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_store.open_files() == before
     for segment in gone:
         segment.free_files(False)
-    assert len(os.listdir("/proc/self/fd")) == before - 3 * len(gone)
+    assert open_store.open_files() == before - 3 * len(gone)
