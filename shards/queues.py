@@ -7,9 +7,9 @@ import logging
 from typing import Any
 
 import numpy as np
-from log.store import Store
 from numpy.typing import NDArray
 
+from log.store import Store
 from shards.engine import Engine
 from shards.requests import Requests
 

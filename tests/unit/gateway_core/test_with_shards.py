@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 import pytest
-from log.store import Store
 
 from gateway.core import Route
+from log.store import Store
 from shards.engine import Engine
 from tests.unit.gateway_core import frames
 from tests.unit.gateway_core.driver import Channel, Connection, Gateway
