@@ -47,10 +47,10 @@ ZEROMQ_TESTS := tests/clients/test_pika.py $(patsubst %,tests/protocol/test_%.py
 test-zeromq: build
 	$(BIN)/python -m pytest -q --brokers warren --link zeromq $(ZEROMQ_TESTS)
 
-SANITIZED_TESTS := tests/fuzz tests/unit/amqp091 tests/unit/bus tests/unit/gateway_core tests/unit/shards
+SANITIZED_TESTS := tests/fuzz $(patsubst %,tests/unit/%,amqp091 bus gateway_core log shards) tests/simulation
 
 sanitize: build
-	tools/sanitize.sh -q $(SANITIZED_TESTS)
+	WARREN_SEEDS=8 tools/sanitize.sh -q $(SANITIZED_TESTS)
 
 test-packages:
 	@tools/test_packages.sh
