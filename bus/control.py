@@ -226,6 +226,9 @@ class ControlClient:
 
     async def start(self) -> None:
         """Connects (the server may come later) and says hello."""
+        self._connect()
+
+    def _connect(self) -> None:
         socket = open_socket(
             zmq.DEALER, routing_id=self.identity.encode(), maxmsgsize=CONTROL_MESSAGE_BYTES_MAX
         )
@@ -256,9 +259,14 @@ class ControlClient:
     def resend_pending(self) -> None:
         """After the server was restarted: says hello and asks again, in order, what is unanswered.
 
-        A request may be handled twice, so only idempotent ones belong to a server that is restarted under its clients.
+        On a connection of its own: the old one may not have noticed yet that its server is dead, and would swallow
+        what it is given. A request may be handled twice, so only idempotent ones belong to a server that is
+        restarted under its clients.
         """
-        self._send(orjson.dumps({"kind": "hello"}))
+        if self._pump is None:
+            return
+        self._pump.close()
+        self._connect()
         for data in self._requests.unanswered():
             self._send(data)
 

@@ -247,7 +247,7 @@ def test_the_catalog(warren: Warren, queues: dict[int, list[str]]) -> None:
     old = warren.kill("catalog")
     assert warren.wait_back("catalog", 0, old) < BACK_WITHIN_S
     count = len(declarer.declared)
-    wait_until(lambda: len(declarer.declared) > count + 20, "declarations after the return", 30)
+    wait_until(lambda: len(declarer.declared) > count + 20, "declarations after the return")
     finish(declarer, *publishers)
     for worker in (declarer, *publishers):
         assert worker.error is None, worker.error
