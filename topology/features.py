@@ -1,0 +1,89 @@
+"""What a queue does beyond keeping messages in order: its arguments (and policies) as values that a shard works with.
+
+Values only, checked before: `topology/arguments.py` has refused what an argument does not take. A queue without any of
+them has PLAIN, and costs a shard nothing more than before.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from topology.arguments import (
+    DEAD_LETTER_EXCHANGE,
+    DEAD_LETTER_ROUTING_KEY,
+    QUORUM,
+    STREAM,
+    UNLIMITED_DELIVERIES,
+    queue_type_of,
+)
+
+DROP_HEAD: Final = "drop-head"
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The pause before a returned message is ready again: min_ms * factor ** (returns - 1), at most max_ms."""
+
+    min_ms: int
+    factor: float
+    max_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplication:
+    """Which messages count as the same, and how long an id is remembered. None: without that limit."""
+
+    header: str | None
+    ids_max: int | None
+    window_ms: int | None
+    window_queue_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFeatures:
+    """None, or an empty value, is "does not do it". Times in milliseconds."""
+
+    queue_type: str = "classic"
+    message_ttl_ms: int | None = None
+    expires_ms: int | None = None
+    max_length: int | None = None
+    max_length_bytes: int | None = None
+    overflow: str = DROP_HEAD
+    dead_letter_exchange: str | None = None
+    dead_letter_routing_key: str | None = None
+    max_priority: int | None = None
+    single_active_consumer: bool = False
+    delivery_limit: int | None = None
+    consumer_timeout_ms: int | None = None
+    backoff: Backoff | None = None
+    deduplication: Deduplication | None = None
+    max_age_ms: int | None = None
+
+    @property
+    def keeps_all(self) -> bool:
+        """Every message goes to the disk, whatever its delivery mode: quorum queues and streams."""
+        return self.queue_type in (QUORUM, STREAM)
+
+
+PLAIN: Final = QueueFeatures()
+
+
+def features_of(arguments: Mapping[str, Any]) -> QueueFeatures:
+    """The features that the arguments of a queue ask for; an argument that nobody knows is ignored."""
+    delivery_limit = arguments.get("x-delivery-limit")
+    consumer_timeout_ms = arguments.get("x-consumer-timeout")
+    return QueueFeatures(
+        queue_type=queue_type_of(arguments),
+        message_ttl_ms=arguments.get("x-message-ttl"),
+        expires_ms=arguments.get("x-expires"),
+        max_length=arguments.get("x-max-length"),
+        max_length_bytes=arguments.get("x-max-length-bytes"),
+        overflow=arguments.get("x-overflow", DROP_HEAD),
+        dead_letter_exchange=arguments.get(DEAD_LETTER_EXCHANGE),
+        dead_letter_routing_key=arguments.get(DEAD_LETTER_ROUTING_KEY),
+        max_priority=arguments.get("x-max-priority"),
+        single_active_consumer=bool(arguments.get("x-single-active-consumer")),
+        delivery_limit=None if delivery_limit == UNLIMITED_DELIVERIES else delivery_limit,
+        consumer_timeout_ms=consumer_timeout_ms or None,
+    )
