@@ -105,6 +105,17 @@ cdef struct ContentHeader:
     uint8_t priority            # 0 where absent
 
 
+# A field of a table, or a value of an array, which has no name.
+cdef struct Field:
+    const uint8_t *start        # of all of it
+    const uint8_t *name
+    const uint8_t *value        # behind the letter, and behind the length word of S, x, A and F
+    size_t field_bytes          # all of it, from `start`
+    size_t value_bytes
+    uint8_t name_bytes
+    uint8_t letter
+
+
 # The next frame of `data`: bytes consumed, 0 where more are needed, or SCAN_* (< 0).
 # A bad type or size is told as soon as it can be seen. frame_max 0: no limit.
 cdef Py_ssize_t next_frame(const uint8_t *data, size_t n, uint32_t frame_max, Frame *frame) noexcept nogil
@@ -126,6 +137,13 @@ cdef int check_table(const uint8_t *table, size_t n) noexcept nogil
 
 # The letter of the first field of that name in a table that check_table found well-formed; 0 where there is none.
 cdef uint8_t field_letter(const uint8_t *table, size_t n, const char *name, size_t name_bytes) noexcept nogil
+
+# The field at data[at[0]] of the inside of a table (named) or an array; at[0] is moved behind it.
+# False at the end, and where no whole field is.
+cdef bint next_field(const uint8_t *data, size_t n, bint named, size_t *at, Field *field) noexcept nogil
+
+# The first field of that name in a table with its length word, which check_table found well-formed; False: none.
+cdef bint find_field(const uint8_t *table, size_t n, const char *name, size_t name_bytes, Field *field) noexcept nogil
 
 # The expiration property in milliseconds, by RabbitMQ's rule: a decimal integer, 0 to EXPIRATION_MS_MAX.
 cdef int parse_expiration(const uint8_t *text, size_t n, uint64_t *ttl_ms) noexcept nogil

@@ -262,28 +262,53 @@ cdef int check_table(const uint8_t *table, size_t n) noexcept nogil:
     return check_fields(table + 4, n - 4, True, 1)
 
 
-cdef uint8_t field_letter(const uint8_t *table, size_t n, const char *name, size_t name_bytes) noexcept nogil:
-    cdef size_t at = 4
-    cdef size_t field_bytes
-    cdef uint8_t letter
+cdef bint next_field(const uint8_t *data, size_t n, bint named, size_t *at, Field *field) noexcept nogil:
+    cdef size_t here = at[0]
+    cdef size_t size
     cdef Py_ssize_t fixed
-    while at < n:
-        field_bytes = table[at]
-        if n - at < field_bytes + 2:
-            return 0
-        letter = table[at + 1 + field_bytes]
-        if field_bytes == name_bytes and memcmp(table + at + 1, name, name_bytes) == 0:
-            return letter
-        at += field_bytes + 2
-        fixed = value_bytes(letter)
-        if fixed < 0:
-            if fixed == VALUE_UNKNOWN or n - at < 4:
-                return 0
-            fixed = <Py_ssize_t> load32(table + at) + 4
-        if n - at < <size_t> fixed:
-            return 0
-        at += <size_t> fixed
-    return 0
+    if here >= n:
+        return False
+    field.start = data + here
+    field.name = NULL
+    field.name_bytes = 0
+    if named:
+        size = data[here]
+        if n - here < size + 2:             # length octet, name and letter
+            return False
+        field.name = data + here + 1
+        field.name_bytes = <uint8_t> size
+        here += 1 + size
+    field.letter = data[here]
+    here += 1
+    fixed = value_bytes(field.letter)
+    if fixed >= 0:
+        size = <size_t> fixed
+    else:
+        if fixed == VALUE_UNKNOWN or n - here < 4:
+            return False
+        size = load32(data + here)
+        here += 4
+    if n - here < size:
+        return False
+    field.value = data + here
+    field.value_bytes = size
+    here += size
+    field.field_bytes = here - at[0]
+    at[0] = here
+    return True
+
+
+cdef bint find_field(const uint8_t *table, size_t n, const char *name, size_t name_bytes, Field *field) noexcept nogil:
+    cdef size_t at = 4
+    while next_field(table, n, True, &at, field):
+        if field.name_bytes == name_bytes and memcmp(field.name, name, name_bytes) == 0:
+            return True
+    return False
+
+
+cdef uint8_t field_letter(const uint8_t *table, size_t n, const char *name, size_t name_bytes) noexcept nogil:
+    cdef Field field
+    return field.letter if find_field(table, n, name, name_bytes, &field) else 0
 
 
 cdef int parse_expiration(const uint8_t *text, size_t n, uint64_t *ttl_ms) noexcept nogil:

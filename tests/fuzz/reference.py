@@ -156,3 +156,61 @@ def content_header(payload: bytes) -> dict[str, Any]:
         "headers": values[2], "delivery_mode": values[3] or 0, "priority": values[4] or 0,
         "reply_to": values[6], "expiration": values[7], "user_id": values[11],
     }  # fmt: skip
+
+
+PROPERTY_KINDS = "SSTooSSSSLSSSS"
+HEADERS_PLACE = 2
+
+
+def property_parts(properties: bytes) -> list[bytes | None]:
+    """The 14 properties as they stand, with their length words; None: absent."""
+    reader = Reader(properties)
+    flags = reader.number(">H")
+    parts: list[bytes | None] = []
+    for place, kind in enumerate(PROPERTY_KINDS):
+        before = reader.data
+        if not flags & 1 << (15 - place):
+            parts.append(None)
+            continue
+        {"S": reader.shortstr, "T": reader.longstr, "o": lambda: reader.take(1), "L": lambda: reader.take(8)}[kind]()
+        parts.append(before[: len(before) - len(reader.data)])
+    return parts
+
+
+def joined(parts: list[bytes | None]) -> bytes:
+    """The opposite of property_parts."""
+    flags = sum(1 << (15 - place) for place, part in enumerate(parts) if part is not None)
+    return struct.pack(">H", flags) + b"".join(part for part in parts if part is not None)
+
+
+def field_parts(body: bytes) -> list[tuple[bytes, bytes]]:
+    """(name, whole field as it stands) of the inside of a table."""
+    reader, fields = Reader(body), []
+    while reader.data:
+        before = reader.data
+        name = reader.shortstr()
+        _value(reader, 1)
+        fields.append((name, before[: len(before) - len(reader.data)]))
+    return fields
+
+
+def array_parts(body: bytes) -> list[bytes]:
+    """The values of an array as they stand, with their letters."""
+    reader, values = Reader(body), []
+    while reader.data:
+        before = reader.data
+        _value(reader, 1)
+        values.append(before[: len(before) - len(reader.data)])
+    return values
+
+
+def edited(properties: bytes, removed: int, removed_fields: list[bytes], added: bytes) -> bytes:
+    """What amqp091.property_edit.edited gives."""
+    parts = property_parts(properties)
+    parts = [None if removed & 1 << (15 - place) else part for place, part in enumerate(parts)]
+    table = parts[HEADERS_PLACE]
+    if table is not None or added:
+        fields = field_parts(table[4:]) if table is not None else []
+        body = b"".join(field for name, field in fields if name not in removed_fields) + added
+        parts[HEADERS_PLACE] = struct.pack(">I", len(body)) + body
+    return joined(parts)
