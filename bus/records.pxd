@@ -1,5 +1,8 @@
 """The records that travel in batches between a gateway and a shard.
 
+A shard that hands messages over to another is to that one what a gateway is:
+PUBLISH one way, WATERMARK and REFUSED the other, and nothing else.
+
 A batch is a run of records, each a multiple of 8 bytes, little-endian. Every
 record starts with the same eight bytes:
 

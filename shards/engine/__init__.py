@@ -8,6 +8,7 @@
     ingest          records of a batch: publishes, settlements, credit
     dispatch        queues to consumers; basic.get
     settling        acked, rejected, requeued
+    relay           messages handed to queues of other shards
     members         how consumers, channels, connections and gateways come and go
     engine          the surface for Python
 """

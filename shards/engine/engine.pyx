@@ -83,7 +83,7 @@ cdef class Engine(EngineState):
         return record.kind, record.request_id, document, offset + record.record_bytes
 
     cdef Gateway *gateway_at(self, uint32_t gateway) except NULL:
-        if gateway >= self.gateway_count:
+        if gateway >= self.sender_count:
             raise IndexError(f"no gateway {gateway}")
         return &self.gateways[gateway]
 
@@ -109,7 +109,7 @@ cdef class Engine(EngineState):
     def pending(self) -> list:
         """The gateways whose outgoing batch is not empty."""
         cdef uint32_t i
-        return [i for i in range(self.gateway_count) if outgoing_of(&self.gateways[i]).size]
+        return [i for i in range(self.sender_count) if outgoing_of(&self.gateways[i]).size]
 
     def sent(self, uint32_t gateway) -> None:
         """The outgoing batch was given to the link (or there is none): consumers that waited for that go on."""
@@ -208,7 +208,7 @@ cdef class Engine(EngineState):
             remove_consumer(self, queue.consumers, [])
             if queue.unacked:
                 forget_queue(self, channel, queue)
-        for i in range(self.gateway_count):
+        for i in range(self.sender_count):
             gateway = &self.gateways[i]
             for slot in range(gateway.channels.capacity):
                 if queue.unacked == 0:

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
 from shards.engine.ready_ring cimport ReadyRing
+from shards.engine.relay_window cimport RelayWindow
 from shards.engine.returned_heap cimport ReturnedHeap
 from shards.engine.tables cimport HandleTable, QueueTable
 from shards.engine.unacked_ring cimport UnackedRing
@@ -105,6 +106,7 @@ cdef struct Connection:
     ConsumerList waiting
 
 
+# Who sends batches: a gateway, or another shard that hands messages over and has no channels.
 cdef struct Gateway:
     uint32_t index
     bint congested                  # the link is full
@@ -113,6 +115,15 @@ cdef struct Gateway:
     HandleTable consumers
     ConsumerList waiting
     void *outgoing                  # Batch, borrowed: EngineState.batches owns it
+
+
+# Another shard, as one that this one hands messages over to: relay.pxd.
+cdef struct RelayTarget:
+    bint up
+    bint awaited                    # somebody was told that it is not ready
+    uint64_t next_batch             # the number that the outgoing batch will get
+    RelayWindow window
+    void *outgoing                  # Batch, borrowed: EngineState.relay_batches owns it
 
 
 cdef enum:
@@ -124,10 +135,13 @@ cdef enum:
 
 cdef class EngineState:
     cdef readonly Store store
-    cdef readonly uint32_t gateway_count
+    cdef readonly uint32_t sender_count         # gateways, then shards
+    cdef readonly uint32_t shard_count
     cdef public uint64_t now_ms
     cdef Gateway *gateways
     cdef list batches
+    cdef RelayTarget *targets                   # by shard
+    cdef list relay_batches
     cdef QueueTable queues
     cdef Queue *touched_first
     cdef Queue *touched_last
@@ -145,6 +159,10 @@ cdef class EngineState:
     cdef readonly object refusal                # the last OSError of an append
     cdef readonly uint64_t refused_count        # messages refused
     cdef readonly uint64_t dropped_count        # messages without any queue that exists
+
+    # what the relay tells whoever handed messages over: relay.pxd
+    cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1
+    cpdef int relay_opened(self, uint32_t shard) except -1
 
 
 cdef int grow_scratch(EngineState engine, uint32_t queue_count) except -1

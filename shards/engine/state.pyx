@@ -10,26 +10,37 @@ from libc.stdlib cimport calloc, free, realloc
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
 from shards.engine.ready_ring cimport free_ready
+from shards.engine.relay_window cimport free_window
 from shards.engine.returned_heap cimport free_returned
 from shards.engine.tables cimport free_handles, free_queues
 from shards.engine.unacked_ring cimport free_unacked
 
 cdef enum:
     FIRST_SCRATCH = 16
+    FIRST_SEQUENCE = 1              # publish sequence numbers: 0 is none
 
 
 cdef class EngineState:
     """See the module."""
 
-    def __init__(self, Store store not None, uint32_t gateway_count):
-        cdef uint32_t i
+    def __init__(self, Store store not None, uint32_t gateway_count, uint32_t shard_count=0):
+        """Batches come from gateways, senders 0 on, and from shards, senders gateway_count on."""
+        cdef uint32_t i, sender_count = gateway_count + shard_count
         self.store = store
-        self.batches = [Batch() for _ in range(gateway_count)]
-        self.gateways = <Gateway *> calloc(max(1, gateway_count), sizeof(Gateway))
+        self.batches = [Batch() for _ in range(sender_count)]
+        self.relay_batches = [Batch() for _ in range(shard_count)]
+        self.gateways = <Gateway *> calloc(max(1, sender_count), sizeof(Gateway))
         if self.gateways == NULL:
             raise MemoryError()
-        self.gateway_count = gateway_count
-        for i in range(gateway_count):
+        self.sender_count = sender_count
+        self.targets = <RelayTarget *> calloc(max(1, shard_count), sizeof(RelayTarget))
+        if self.targets == NULL:
+            raise MemoryError()
+        self.shard_count = shard_count
+        for i in range(shard_count):
+            self.targets[i].window.first = self.targets[i].window.next = FIRST_SEQUENCE
+            self.targets[i].outgoing = <void *> self.relay_batches[i]
+        for i in range(sender_count):
             self.gateways[i].index = i
             self.gateways[i].outgoing = <void *> self.batches[i]
         grow_scratch(self, FIRST_SCRATCH)
@@ -40,13 +51,22 @@ cdef class EngineState:
             if self.queues.places[i].queue != NULL:
                 free_queue(<Queue *> self.queues.places[i].queue)
         free_queues(&self.queues)
-        for i in range(self.gateway_count):
+        for i in range(self.sender_count):
             free_gateway(&self.gateways[i])
         free(self.gateways)
+        for i in range(self.shard_count):
+            free_window(&self.targets[i].window)
+        free(self.targets)
         free(self.scratch_queues)
         free(self.scratch_ids)
         free(self.scratch_numbers)
         free(self.scratch_entries)
+
+    cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1:
+        raise RuntimeError(f"nobody knows the message {ticket} that was handed to shard {shard}")
+
+    cpdef int relay_opened(self, uint32_t shard) except -1:
+        raise RuntimeError(f"nobody waits for shard {shard}")
 
 
 cdef void free_queue(Queue *queue) noexcept:
