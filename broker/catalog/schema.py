@@ -6,7 +6,12 @@
 A new database is made under another name and renamed when it is complete, so a
 file called catalog.db always has a header. The header (application id and
 user_version, at fixed offsets of SQLite's format) is read before SQLite opens
-the file: a database of an unknown version is refused with nothing touched.
+the file: a database of an unknown version is refused with nothing touched. One of
+an older version is brought up to date when the catalog opens it.
+
+    version  what it brought
+          1  vhosts, users, permissions, exchanges, queues, bindings
+          2  policies
 """
 from __future__ import annotations
 
@@ -24,7 +29,8 @@ TRANSIENT_FILE: Final = "catalog-transient.db"
 UNFINISHED_SUFFIX: Final = ".new"
 SQLITE_COMPANIONS: Final = ("", "-wal", "-shm", "-journal")
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION_OLDEST: Final = 1            # read, and brought up to date by UPGRADES
 APPLICATION_ID: Final = 0x57524E43          # "WRNC"
 SQLITE_MAGIC: Final = b"SQLite format 3\0"
 HEADER_BYTES: Final = 100
@@ -32,7 +38,7 @@ USER_VERSION_OFFSET: Final = 60
 APPLICATION_ID_OFFSET: Final = 68
 BUSY_TIMEOUT_S: Final = 5.0                 # a predecessor that was killed may take a moment to vanish
 
-TABLES: Final = """
+VERSION_1: Final = """
 CREATE TABLE counters (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -85,14 +91,28 @@ CREATE TABLE bindings (
 ) WITHOUT ROWID;
 CREATE INDEX bindings_by_destination ON bindings (vhost, destination_kind, destination);
 """
+POLICIES: Final = """
+CREATE TABLE policies (
+    vhost TEXT NOT NULL,
+    operator INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    pattern TEXT NOT NULL,
+    apply_to TEXT NOT NULL,
+    priority NUMERIC NOT NULL,
+    definition TEXT NOT NULL,
+    PRIMARY KEY (vhost, operator, name)
+) WITHOUT ROWID;
+"""
+UPGRADES: Final[dict[int, str]] = {1: POLICIES}
+"""The statements that lead from a version to the next."""
 
 
 class UnusableCatalog(StartError):
     """The database cannot be used as it is; the text says what is wrong and what to do."""
 
 
-def check_header(path: Path) -> None:
-    """UnusableCatalog unless the file is a catalog of this version. Reads the file and nothing more."""
+def check_header(path: Path) -> int:
+    """The version of a catalog; UnusableCatalog unless this program reads it. Reads the file and nothing more."""
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
@@ -104,11 +124,34 @@ def check_header(path: Path) -> None:
     (version,) = struct.unpack_from(">I", header, USER_VERSION_OFFSET)
     if application_id != APPLICATION_ID:
         raise UnusableCatalog(f"{path} is not a catalog: it belongs to another program. It was left as it is.")
-    if version != SCHEMA_VERSION:
+    check_version(path, version)
+    return int(version)
+
+
+def check_version(path: Path, version: int) -> None:
+    """UnusableCatalog unless this program reads the version."""
+    if not SCHEMA_VERSION_OLDEST <= version <= SCHEMA_VERSION:
         raise UnusableCatalog(
-            f"the catalog {path} has version {version}, this program reads version {SCHEMA_VERSION}. "
-            "It was left as it is; start the version of the program that wrote it."
+            f"the catalog {path} has version {version}, this program reads versions {SCHEMA_VERSION_OLDEST} to "
+            f"{SCHEMA_VERSION}. It was left as it is; start the version of the program that wrote it."
         )
+
+
+def upgrade(path: Path, connection: sqlite3.Connection) -> None:
+    """Brings the main database of a connection up to date, in one transaction. UnusableCatalog where it is too new.
+
+    The header of the file may be behind: what was committed last can still be in the write-ahead log.
+    """
+    (version,) = connection.execute("PRAGMA main.user_version").fetchone()
+    check_version(path, version)
+    if version == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for older in range(version, SCHEMA_VERSION):
+        for statement in UPGRADES[older].split(";"):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA main.user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
 
 
 def create(path: Path, statements: Iterable[tuple[str, tuple[object, ...]]] = (), *, lasting: bool = True) -> None:
@@ -137,7 +180,7 @@ def _fill(unfinished: Path, statements: Iterable[tuple[str, tuple[object, ...]]]
     try:
         connection.executescript(
             f"PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF; PRAGMA application_id={APPLICATION_ID}; "
-            f"PRAGMA user_version={SCHEMA_VERSION}; BEGIN; {TABLES}"
+            f"PRAGMA user_version={SCHEMA_VERSION}; BEGIN; {VERSION_1}{''.join(UPGRADES.values())}"
         )
         for statement, values in statements:
             connection.execute(statement, values)

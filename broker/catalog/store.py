@@ -66,6 +66,7 @@ class Store:
             connection.execute(f"PRAGMA {name}.cache_size=-{PAGE_CACHE_KIB}")
         connection.execute("PRAGMA transient.synchronous=OFF")
         connection.execute("PRAGMA main.synchronous=FULL")
+        schema.upgrade(self.path, connection)
         # A commit whose sync failed may have left pages that only look written: copying them writes them again.
         connection.execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
         return connection
@@ -181,10 +182,9 @@ def _is_usable(transient: Path) -> bool:
     if not transient.exists():
         return False
     try:
-        schema.check_header(transient)
+        return schema.check_header(transient) == schema.SCHEMA_VERSION
     except UnusableCatalog:
         return False
-    return True
 
 
 def _is_bound(replica: Replica, op: Op) -> bool:

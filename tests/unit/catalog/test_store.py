@@ -7,6 +7,7 @@ import pytest
 from broker.catalog import highest_shard, schema
 from broker.catalog.process import open_store
 from broker.catalog.schema import UnusableCatalog
+from broker.catalog.store import Store
 from topology import changes
 from topology.model import Binding, Exchange, Queue
 
@@ -44,7 +45,7 @@ def files(directory: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("pragma", "text"),
-    [("user_version=99", "has version 99, this program reads version 1"), ("application_id=7", "another program")],
+    [("user_version=99", "has version 99, this program reads versions 1 to 2"), ("application_id=7", "another program")],
 )
 def test_an_unknown_version_is_refused_and_nothing_touched(
     data: Path, runtime: Path, pragma: str, text: str
@@ -59,6 +60,28 @@ def test_an_unknown_version_is_refused_and_nothing_touched(
         with pytest.raises(UnusableCatalog, match=text):
             start()
     assert files(data) == before
+
+
+def test_a_catalog_of_an_older_version_is_brought_up_to_date(data: Path, runtime: Path) -> None:
+    store = open_store(data, runtime, SETTINGS)
+    fresh = _tables(store)
+    store.write([changes.queue_add(Queue(1, "q", "main", durable=True))])
+    store.close()
+    connection = sqlite3.connect(data / schema.CATALOG_FILE)
+    connection.executescript("DROP TABLE policies; PRAGMA user_version=1; PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    assert schema.check_header(data / schema.CATALOG_FILE) == 1
+    assert highest_shard(data) == 0
+    for _ in range(2):
+        store = open_store(data, runtime, SETTINGS)
+        assert schema.check_header(data / schema.CATALOG_FILE) == schema.SCHEMA_VERSION
+        assert [queue.name for queue in store.load().queues()] == ["q"]
+        assert _tables(store) == fresh
+        store.close()
+
+
+def _tables(store: Store) -> list[tuple[str, ...]]:
+    return store._connection.execute("SELECT name, sql FROM main.sqlite_master ORDER BY name").fetchall()
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 4096])
