@@ -45,7 +45,7 @@ def files(directory: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("pragma", "text"),
-    [("user_version=99", "has version 99, this program reads versions 1 to 2"), ("application_id=7", "another program")],
+    [("user_version=99", "has version 99, this program reads versions 1 to"), ("application_id=7", "another program")],
 )
 def test_an_unknown_version_is_refused_and_nothing_touched(
     data: Path, runtime: Path, pragma: str, text: str
