@@ -28,13 +28,15 @@ class StoredMessage(NamedTuple):
     persistent: bool = True
     ttl_ms: int = C_NO_TTL
     received_at_ms: int = 0
+    delayed: bool = False
 
 
-def append(Store store not None, bint durable, message, queue_ids, numbers):
-    """Appends one message for one or more queues; returns their entries."""
+def append(Store store not None, bint durable, message, queue_ids, numbers, attributes=None):
+    """Appends one message for one or more queues; returns their entries. `attributes`: see log/formats.py."""
     cdef bytes content = message.exchange + message.routing_key + message.properties + message.body
     cdef const uint32_t[::1] ids = np.ascontiguousarray(queue_ids, np.uint32)
     cdef const uint64_t[::1] entry_numbers = np.ascontiguousarray(numbers, np.uint64)
+    cdef const uint32_t[::1] queue_attributes
     cdef uint8_t[::1] entries
     cdef Message m
     if ids.shape[0] == 0 or ids.shape[0] != entry_numbers.shape[0]:
@@ -47,11 +49,16 @@ def append(Store store not None, bint durable, message, queue_ids, numbers):
     m.routing_key_bytes = len(message.routing_key)
     m.priority = message.priority
     m.persistent = message.persistent
+    m.delayed = message.delayed
     m.ttl_ms = message.ttl_ms
     m.received_at_ms = message.received_at_ms
     result = np.zeros(ids.shape[0], ENTRY_DTYPE)
     entries = result.view(np.uint8)
-    store.append(durable, &m, &ids[0], &entry_numbers[0], <uint32_t> ids.shape[0], <Entry *> &entries[0])
+    queue_attributes = np.zeros(len(ids), np.uint32) if attributes is None else np.ascontiguousarray(attributes, np.uint32)
+    if queue_attributes.shape[0] != ids.shape[0]:
+        raise ValueError("one attribute per queue is needed")
+    store.append(
+        durable, &m, &ids[0], &entry_numbers[0], &queue_attributes[0], <uint32_t> ids.shape[0], <Entry *> &entries[0])
     return result
 
 
@@ -74,8 +81,21 @@ def read(Store store not None, entry):
     properties_end = key_end + m.properties_bytes
     return StoredMessage(
         content[:exchange_end], content[exchange_end:key_end], content[key_end:properties_end],
-        content[properties_end:], m.priority, bool(m.persistent), m.ttl_ms, m.received_at_ms,
+        content[properties_end:], m.priority, bool(m.persistent), m.ttl_ms, m.received_at_ms, bool(m.delayed),
     )
+
+
+def expires_at(Store store not None, entry):
+    """When an entry with a TTL expires (ms); None: never."""
+    cdef Entry e = one(entry)
+    at_ms = store.expires_at(&e)
+    return None if at_ms == C_NO_TTL else at_ms
+
+
+def not_before(Store store not None, entry):
+    """When a delayed entry is ready (ms)."""
+    cdef Entry e = one(entry)
+    return store.not_before(&e)
 
 
 def delivered(Store store not None, entry, int delivery_count) -> None:
@@ -111,7 +131,7 @@ def append_many(Store store not None, bint durable, bytes content not None, uint
     m.received_at_ms = 1
     for i in range(count):
         number = first_number + i
-        store.append(durable, &m, &queue_id, &number, 1, entries + i)
+        store.append(durable, &m, &queue_id, &number, NULL, 1, entries + i)
     return result
 
 

@@ -11,7 +11,7 @@ import logging
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from log.formats cimport MOVED, RECORD_COPIED, IndexEntry, StoredRecord
+from log.formats cimport MOVED, RECORD_COPIED, IndexEntry, RecordQueue, StoredRecord
 from log.segment cimport FORWARD_DAMAGED, SEGMENT_COMPLETE, Segment
 from log.store cimport Entry, Message, Store, describe
 
@@ -86,6 +86,7 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
     cdef uint32_t *queue_ids = NULL
     cdef uint64_t *numbers
     cdef uint32_t *slots
+    cdef uint32_t *attributes
     cdef Entry *entries
     cdef Segment target
     cdef uint64_t live
@@ -109,22 +110,25 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
         return 0
     record = <const StoredRecord *> (segment.data + <uint64_t> position8 * 8)
     describe(record, &message)
-    numbers = <uint64_t *> malloc(<size_t> n * (sizeof(uint64_t) + sizeof(Entry) + 2 * sizeof(uint32_t)))
+    numbers = <uint64_t *> malloc(<size_t> n * (sizeof(uint64_t) + sizeof(Entry) + 3 * sizeof(uint32_t)))
     if numbers == NULL:
         raise MemoryError()
     try:
         entries = <Entry *> (numbers + n)
         queue_ids = <uint32_t *> (entries + n)
         slots = queue_ids + n
+        attributes = slots + n
         n = 0
         for i in range(first, slot):
             if segment.ack_byte(i)[0] < MOVED:
                 queue_ids[n] = segment.entry(i).queue_id
                 numbers[n] = segment.entry(i).entry_number
                 slots[n] = i
+                attributes[n] = (<const RecordQueue *> (record + 1))[i - record.first_slot].attributes
                 n += 1
         live = store.live_entries
-        store.append_record(segment.durable, &message, queue_ids, numbers, n, entries, record.flags | RECORD_COPIED)
+        store.append_record(
+            segment.durable, &message, queue_ids, numbers, attributes, n, entries, record.flags | RECORD_COPIED)
         store.live_entries = live
         for i in range(n):
             target = <Segment> store.segments[entries[i].segment]

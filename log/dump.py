@@ -23,10 +23,13 @@ from log.formats import (
     NO_TTL,
     RECORD_BYTES_MAX,
     RECORD_COPIED,
+    RECORD_DELAYED,
     RECORD_DTYPE,
     RECORD_MESSAGE,
     RECORD_PERSISTENT,
     RECORD_QUEUE_DTYPE,
+    RECORD_QUEUE_SETTLED,
+    RECORD_QUEUE_TTL_IN_SECONDS,
     SEAL_DTYPE,
     SEAL_MAGIC,
     SEAL_OFFSET,
@@ -65,7 +68,8 @@ def dump(path: str) -> Iterator[dict[str, Any]]:
             yield _damage(damaged_from, position)
         for queue in record["queues"]:
             ack = acks[queue["slot"]] if queue["slot"] < len(acks) else 0
-            queue["state"] = STATES.get(ack) or f"delivered {ack} times"
+            settled = queue.pop("settled")
+            queue["state"] = "settled" if settled else STATES.get(ack) or f"delivered {ack} times"
         yield record
         position += record["record_bytes"]
         damaged_from = position
@@ -125,6 +129,7 @@ def _record(data: np.ndarray[Any, np.dtype[np.uint8]], position: int, salt: int)
         "record_bytes": record_bytes,
         "persistent": bool(flags & RECORD_PERSISTENT),
         "copied": bool(flags & RECORD_COPIED),
+        "delayed": bool(flags & RECORD_DELAYED),
         "received_at_ms": int(head["received_at_ms"]),
         "ttl_ms": None if int(head["ttl_ms"]) == NO_TTL else int(head["ttl_ms"]),
         "priority": int(head["priority"]),
@@ -134,10 +139,22 @@ def _record(data: np.ndarray[Any, np.dtype[np.uint8]], position: int, salt: int)
         "body_bytes": sizes[3],
         "body_start": body[:SHOWN_BYTES_MAX].decode("utf-8", "backslashreplace"),
         "queues": [
-            {"queue_id": int(q["queue_id"]), "entry_number": int(q["entry_number"]), "slot": slot}
+            {
+                "queue_id": int(q["queue_id"]), "entry_number": int(q["entry_number"]), "slot": slot,
+                "settled": bool(int(q["attributes"]) & RECORD_QUEUE_SETTLED),
+                "ttl_ms": _queue_ttl_ms(int(q["attributes"])),
+            }
             for slot, q in enumerate(queues, int(head["first_slot"]))
         ],
     }
+
+
+def _queue_ttl_ms(attributes: int) -> int | None:
+    """The TTL that a queue gave the message, None where it gave none."""
+    ttl = attributes & (RECORD_QUEUE_TTL_IN_SECONDS - 1)
+    if ttl == 0:
+        return None
+    return (ttl - 1) * 1000 if attributes & RECORD_QUEUE_TTL_IN_SECONDS else ttl - 1
 
 
 def lines(path: str) -> Iterator[str]:
@@ -154,7 +171,8 @@ def lines(path: str) -> Iterator[str]:
             yield (
                 f"{item['position']:>12}  {item['record_bytes']:>8} bytes  {received:%Y-%m-%dT%H:%M:%S}  "
                 f"exchange {item['exchange']!r} key {item['routing_key']!r} "
-                f"{'persistent' if item['persistent'] else 'transient'}{' copied' if item['copied'] else ''}  "
+                f"{'persistent' if item['persistent'] else 'transient'}{' copied' if item['copied'] else ''}"
+                f"{' not before that' if item['delayed'] else ''}  "
                 f"body {item['body_bytes']} {item['body_start']!r}  queues {queues}"
             )
 

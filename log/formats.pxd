@@ -42,7 +42,7 @@ cdef packed struct StoredRecord:
 
 cdef packed struct RecordQueue:
     uint32_t queue_id
-    uint32_t reserved
+    uint32_t attributes
     uint64_t entry_number
 
 
@@ -58,7 +58,7 @@ cdef packed struct IndexEntry:
 
 
 cdef enum:
-    FORMAT_VERSION = 1
+    FORMAT_VERSION = 2
     HEADER_BYTES = 4096
     SEAL_OFFSET = 64
     SEAL_MAGIC = 0x4C414553
@@ -66,7 +66,16 @@ cdef enum:
     RECORD_MESSAGE = 1
     RECORD_PERSISTENT = 1
     RECORD_COPIED = 2
+    RECORD_DELAYED = 4
+    RECORD_QUEUE_TTL_IN_SECONDS = 1 << 30
+    RECORD_QUEUE_TTL_MASK = (1 << 30) - 1
     INDEX_COPIED = 1
+    INDEX_SETTLED = 2
+    INDEX_DELAYED = 4
+    ENTRY_REDELIVERED = 1
+    ENTRY_EXPIRES = 2
+    ENTRY_DELAYED = 4
+    ENTRY_RETURNED = 8
     DELIVERY_COUNT_MAX = 253
     MOVED = 254
     ACKNOWLEDGED = 255
@@ -75,5 +84,35 @@ cdef enum:
 cdef extern from *:
     """
     #define WARREN_LOG_NO_TTL 0xFFFFFFFFFFFFFFFFULL
+    #define WARREN_RECORD_QUEUE_SETTLED 0x80000000U
     """
     const uint64_t NO_TTL "WARREN_LOG_NO_TTL"
+    const uint32_t RECORD_QUEUE_SETTLED "WARREN_RECORD_QUEUE_SETTLED"
+
+
+cdef inline uint32_t ttl_attribute(uint64_t ttl_ms) noexcept nogil:
+    """A queue's TTL as the attribute of a record; NO_TTL: none. Rounded up to seconds where it is over twelve days."""
+    if ttl_ms == NO_TTL:
+        return 0
+    if ttl_ms < RECORD_QUEUE_TTL_MASK:
+        return <uint32_t> ttl_ms + 1
+    ttl_ms = (ttl_ms + 999) // 1000
+    if ttl_ms >= RECORD_QUEUE_TTL_MASK:
+        return 0                    # over thirty years: never
+    return RECORD_QUEUE_TTL_IN_SECONDS | (<uint32_t> ttl_ms + 1)
+
+
+cdef inline uint64_t ttl_of(const StoredRecord *record, const RecordQueue *queue) noexcept nogil:
+    """The lesser of the message's TTL and the queue's, in ms; NO_TTL: none."""
+    cdef uint64_t own = queue.attributes & RECORD_QUEUE_TTL_MASK
+    if own == 0:
+        return record.ttl_ms
+    own -= 1
+    if queue.attributes & RECORD_QUEUE_TTL_IN_SECONDS:
+        own *= 1000
+    return own if own < record.ttl_ms else record.ttl_ms
+
+
+cdef inline uint64_t time_after(uint64_t time_ms, uint64_t span_ms) noexcept nogil:
+    """A sum that does not come round: a message may say any number."""
+    return time_ms + span_ms if span_ms < NO_TTL - time_ms else NO_TTL - 1

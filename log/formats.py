@@ -43,11 +43,11 @@ A record of the data file, at a multiple of 8, padded with zeros to a multiple o
          0     4  record_bytes      whole record with padding
          4     4  crc32c            seeded with the salt: of (position / 8, record_bytes), then bytes 8 to the end
          8     1  kind              RECORD_MESSAGE
-         9     1  flags             RECORD_PERSISTENT, RECORD_COPIED
+         9     1  flags             RECORD_PERSISTENT, RECORD_COPIED, RECORD_DELAYED
         10     2  reserved          0
         12     4  first_slot        slot of the first queue below; the others follow
-        16     8  received_at_ms    wall clock
-        24     8  ttl_ms            NO_TTL: none
+        16     8  received_at_ms    wall clock; RECORD_DELAYED: the time before which it is not ready
+        24     8  ttl_ms            the message's own, counted from received_at_ms; NO_TTL: none
         32     4  properties_bytes
         36     4  body_bytes
         40     1  exchange_bytes
@@ -55,8 +55,16 @@ A record of the data file, at a multiple of 8, padded with zeros to a multiple o
         42     1  priority
         43     1  reserved          0
         44     4  queue_count
-        48   16n  queues            queue_count times: queue_id (4), reserved (4), entry_number (8)
+        48   16n  queues            queue_count times: queue_id (4), attributes (4), entry_number (8)
            .   .  content           exchange, routing key, properties, body
+
+The attributes of a queue in a record (version 1: always 0):
+
+    bits 0 to 29    one more than the queue's TTL for this message, 0: none; the lesser of it and its own counts
+    bit 30          that TTL is in seconds, else in milliseconds
+    bit 31          RECORD_QUEUE_SETTLED: no message for this queue. It says that the entry of that number, which is
+                    in an earlier record, is done with: its message has become this record's. So one record moves a
+                    message from one queue to others, and a crash finds it in the one or in the others.
 
 An entry of the index, by slot:
 
@@ -65,10 +73,10 @@ An entry of the index, by slot:
          4     4  record_bytes
          8     4  queue_id
         12     1  priority
-        13     1  flags             INDEX_COPIED
+        13     1  flags             INDEX_COPIED, INDEX_SETTLED, INDEX_DELAYED
         14     2  reserved          0
         16     8  entry_number      per queue, never reused
-        24     8  expires_at_ms     received_at_ms + ttl_ms; 0: never
+        24     8  expires_at_ms     received_at_ms + the lesser TTL; 0: never. Where INDEX_DELAYED: received_at_ms
 
 The ENTRY_DTYPE below is no file format: it is the entry that a queue holds in memory (log/store.pxd).
 """
@@ -78,7 +86,8 @@ from typing import Final
 
 import numpy as np
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+FORMAT_VERSIONS_READ: Final = (1, 2)
 HEADER_BYTES: Final = 4096
 HEADER_USED_BYTES: Final = 64
 RECORD_ALIGNMENT: Final = 8
@@ -94,14 +103,23 @@ SEGMENT_DURABLE: Final = 1
 RECORD_MESSAGE: Final = 1
 RECORD_PERSISTENT: Final = 1             # delivery-mode 2
 RECORD_COPIED: Final = 2                 # moved here by compaction
+RECORD_DELAYED: Final = 4                # not ready before received_at_ms
+RECORD_QUEUE_SETTLED: Final = 1 << 31
+RECORD_QUEUE_TTL_IN_SECONDS: Final = 1 << 30
 INDEX_COPIED: Final = 1
+INDEX_SETTLED: Final = 2
+INDEX_DELAYED: Final = 4
 NO_TTL: Final = 0xFFFFFFFFFFFFFFFF
 
 DELIVERY_COUNT_MAX: Final = 253          # the counter saturates here
 MOVED: Final = 254
 ACKNOWLEDGED: Final = 255
 
-ENTRY_REDELIVERED: Final = 1             # flags of an entry as recovered: it was delivered before
+# Flags of an entry in memory.
+ENTRY_REDELIVERED: Final = 1             # as recovered: it was delivered before
+ENTRY_EXPIRES: Final = 2                 # it has a TTL: Store.expires_at
+ENTRY_DELAYED: Final = 4                 # it is not ready yet: Store.not_before
+ENTRY_RETURNED: Final = 8                # the engine's: it waits to be ready again after it was delivered
 
 # One record may not be larger: record_bytes is 32 bits, and a bogus length must not make a scan run away.
 RECORD_BYTES_MAX: Final = 1 << 30
@@ -120,7 +138,7 @@ RECORD_DTYPE: Final = np.dtype([
     ("body_bytes", "<u4"), ("exchange_bytes", "u1"), ("routing_key_bytes", "u1"), ("priority", "u1"),
     ("reserved2", "u1"), ("queue_count", "<u4"),
 ])
-RECORD_QUEUE_DTYPE: Final = np.dtype([("queue_id", "<u4"), ("reserved", "<u4"), ("entry_number", "<u8")])
+RECORD_QUEUE_DTYPE: Final = np.dtype([("queue_id", "<u4"), ("attributes", "<u4"), ("entry_number", "<u8")])
 INDEX_DTYPE: Final = np.dtype([
     ("position8", "<u4"), ("record_bytes", "<u4"), ("queue_id", "<u4"), ("priority", "u1"), ("flags", "u1"),
     ("reserved", "<u2"), ("entry_number", "<u8"), ("expires_at_ms", "<u8"),
@@ -143,7 +161,7 @@ class UnknownFormat(Exception):
 
     def __init__(self, path: str, version: int) -> None:
         super().__init__(
-            f"{path} has version {version} of the log format, this broker knows version {FORMAT_VERSION}; "
+            f"{path} has version {version} of the log format, this broker knows up to version {FORMAT_VERSION}; "
             f"start the broker that wrote it, or give another data directory"
         )
         self.path = path

@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from log.checksum import checksum
-from log.formats import FORMAT_VERSION, UnknownFormat
+from log.formats import FORMAT_VERSION, FORMAT_VERSIONS_READ, UnknownFormat
 
 if TYPE_CHECKING:
     from log.disk import Disk
@@ -39,7 +39,7 @@ def last_run(directory: str) -> str | None:
     fields = line.split()
     if len(fields) != 4 or fields[0] != MAGIC or fields[3] != _checksum(fields[:3]):
         return UNREADABLE
-    if fields[1] != b"%d" % FORMAT_VERSION:
+    if fields[1] not in [b"%d" % version for version in FORMAT_VERSIONS_READ]:
         raise UnknownFormat(path, int(fields[1]))
     return fields[2].decode("ascii", "replace")
 

@@ -22,14 +22,18 @@ from log.disk import Disk
 from log.formats import (
     ACKNOWLEDGED,
     DELIVERY_COUNT_MAX,
+    ENTRY_DELAYED,
     ENTRY_DTYPE,
+    ENTRY_EXPIRES,
     ENTRY_REDELIVERED,
-    FORMAT_VERSION,
+    FORMAT_VERSIONS_READ,
     HEADER_BYTES,
     HEADER_COPY_OFFSET,
     HEADER_DTYPE,
     HEADER_USED_BYTES,
     INDEX_COPIED,
+    INDEX_DELAYED,
+    INDEX_SETTLED,
     MAGIC_ACKS,
     MAGIC_DATA,
     MAGIC_INDEX,
@@ -84,7 +88,7 @@ def read_header(path: str, kind: str) -> Header | None:
         header = np.frombuffer(raw, HEADER_DTYPE)[0]
         if raw[:8] != MAGIC_OF_KIND[kind] or checksum(raw[16:], checksum(raw[:12])) != int(header["header_crc32c"]):
             continue
-        if int(header["version"]) != FORMAT_VERSION:
+        if int(header["version"]) not in FORMAT_VERSIONS_READ:
             raise UnknownFormat(path, int(header["version"]))
         found.append(Header(int(header["segment_number"]), int(header["salt"])))
     return found[0]._replace(whole=len(found) == 2) if found else None
@@ -237,7 +241,8 @@ def highest_numbers(segment: Segment) -> dict[int, int]:
 
 def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
     """All live entries and their queue ids, in the order of the segments; each message of a queue once."""
-    copied = any(bool((segment.index_array()["flags"] & INDEX_COPIED).any()) for segment in segments)
+    # Where one entry may be in several places: as a copy, or settled by the record that its message went into.
+    copied = any(bool((segment.index_array()["flags"] & (INDEX_COPIED | INDEX_SETTLED)).any()) for segment in segments)
     chosen: list[NDArray[np.uint32]] = []
     for segment in segments:
         index, acks = segment.index_array(), segment.acks_array()
@@ -256,10 +261,12 @@ def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
         part["position8"] = index["position8"]
         part["delivery_count"] = segment.acks_array()[slots]
         part["priority"] = index["priority"]
+        part["flags"] = np.where(
+            index["flags"] & INDEX_DELAYED, ENTRY_DELAYED, np.where(index["expires_at_ms"] > 0, ENTRY_EXPIRES, 0))
         queue_ids[start:end] = index["queue_id"]
     if copied:
         entries, queue_ids = without_copies(segments, entries, queue_ids)
-    entries["flags"] = np.where(entries["delivery_count"] > 0, ENTRY_REDELIVERED, 0)
+    entries["flags"] |= np.where(entries["delivery_count"] > 0, ENTRY_REDELIVERED, 0).astype(np.uint16)
     np.minimum(entries["delivery_count"], DELIVERY_COUNT_MAX, out=entries["delivery_count"])
     return entries, queue_ids
 

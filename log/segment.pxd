@@ -1,7 +1,10 @@
 """One segment in memory: its three mapped files; see log/segment.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from log.formats cimport INDEX_COPIED, NO_TTL, RECORD_COPIED, IndexEntry, RecordQueue, StoredRecord
+from log.formats cimport (
+    INDEX_COPIED, INDEX_DELAYED, INDEX_SETTLED, NO_TTL, RECORD_COPIED, RECORD_DELAYED, RECORD_QUEUE_SETTLED, IndexEntry,
+    RecordQueue, StoredRecord, time_after, ttl_of,
+)
 
 cdef enum:
     SEGMENT_ACTIVE = 0          # takes records
@@ -107,4 +110,11 @@ cdef inline void fill_entry(IndexEntry *entry, const StoredRecord *record, const
     entry.flags = INDEX_COPIED if record.flags & RECORD_COPIED else 0
     entry.reserved = 0
     entry.entry_number = queue.entry_number
-    entry.expires_at_ms = 0 if record.ttl_ms == NO_TTL else record.received_at_ms + record.ttl_ms
+    entry.expires_at_ms = 0
+    if queue.attributes & RECORD_QUEUE_SETTLED:
+        entry.flags |= INDEX_SETTLED
+    elif record.flags & RECORD_DELAYED:
+        entry.flags |= INDEX_DELAYED
+        entry.expires_at_ms = record.received_at_ms
+    elif queue.attributes or record.ttl_ms != NO_TTL:
+        entry.expires_at_ms = time_after(record.received_at_ms, ttl_of(record, queue))

@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 
 from log.checksum cimport crc32c
 from log.formats cimport (
-    ACKNOWLEDGED, FORMAT_VERSION, HEADER_BYTES, MOVED, RECORD_BYTES_MAX, RECORD_MESSAGE, SEAL_MAGIC, SEAL_OFFSET, SEGMENT_DURABLE,
+    ACKNOWLEDGED, FORMAT_VERSION, HEADER_BYTES, INDEX_SETTLED, MOVED, RECORD_BYTES_MAX, RECORD_MESSAGE, SEAL_MAGIC, SEAL_OFFSET, SEGMENT_DURABLE,
     FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord,
 )
 from log.formats import HEADER_COPY_OFFSET, INDEX_DTYPE
@@ -479,10 +479,10 @@ cdef class Segment:
         return np.asarray(view)
 
     def count_live(self) -> int:
-        """Counts what is not acknowledged; slots without a message count as acknowledged from now on."""
+        """Counts what is not acknowledged; slots without a message of their own count as acknowledged from now on."""
         cdef uint32_t slot, live = 0
         for slot in range(self.slots_used):
-            if self.entry(slot).position8 == 0:
+            if self.entry(slot).position8 == 0 or self.entry(slot).flags & INDEX_SETTLED:
                 self.ack_byte(slot)[0] = ACKNOWLEDGED
             elif self.ack_byte(slot)[0] < MOVED:
                 live += 1

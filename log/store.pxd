@@ -1,7 +1,7 @@
 """What the queue engine uses of the log, in C. See log/store.pyx."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from log.formats cimport StoredRecord
+from log.formats cimport IndexEntry, StoredRecord
 from log.segment cimport Segment
 
 
@@ -30,18 +30,26 @@ cdef struct Message:
     uint8_t routing_key_bytes
     uint8_t priority
     uint8_t persistent
-    uint64_t ttl_ms             # NO_TTL: none
+    uint8_t delayed             # not ready before received_at_ms
+    uint32_t queue_count        # as stored: the queues of its record
+    uint64_t ttl_ms             # the message's own, NO_TTL: none
     uint64_t received_at_ms     # wall clock
 
 
 cdef class Store:
     # Durable entries go to the disk and count for the next commit, others do not.
     # `entries[i]` receives the entry for queue_ids[i], numbers[i]; one record serves all.
+    # `attributes` (log/formats.py: the queues' TTLs, entries settled) may be NULL: none.
     # Raises OSError (ENOSPC) with nothing appended.
-    cdef int append(self, bint durable, const Message *message, const uint32_t *queue_ids,
-                    const uint64_t *numbers, uint32_t queue_count, Entry *entries) except -1
+    cdef int append(self, bint durable, const Message *message, const uint32_t *queue_ids, const uint64_t *numbers,
+                    const uint32_t *attributes, uint32_t queue_count, Entry *entries) except -1
     # Fills `message`; returns 1, or 0 where the record is damaged (counted and logged; the caller drops the entry).
     cdef int read(self, const Entry *entry, Message *message) except -1
+    # When an entry with ENTRY_EXPIRES expires, or one with ENTRY_DELAYED is ready (ms, wall clock); NO_TTL: never.
+    cdef uint64_t expires_at(self, const Entry *entry) except? 0
+    cdef uint64_t not_before(self, const Entry *entry) noexcept
+    # What the index says of an entry, NULL where it is gone. Its entry_number is the one that the log knows it by.
+    cdef const IndexEntry *index_of(self, const Entry *entry) noexcept
     # Delivered once more: keeps the count (it saturates at 253) beside the entry, through restarts.
     cdef void delivered(self, const Entry *entry, uint8_t delivery_count) noexcept
     # Done with: the entry never comes back. Frees the segment when it was the last.
@@ -85,7 +93,8 @@ cdef class Store:
     cdef readonly uint64_t removed_segments
 
     cdef int append_record(self, bint durable, const Message *message, const uint32_t *queue_ids,
-                           const uint64_t *numbers, uint32_t queue_count, Entry *entries, uint8_t flags) except -1
+                           const uint64_t *numbers, const uint32_t *attributes, uint32_t queue_count, Entry *entries,
+                           uint8_t flags) except -1
     cdef Segment segment_of(self, const Entry *entry)
     cdef int acked_forwarded(self, Segment segment, uint32_t slot) except -1
     cdef int forward(self, Segment segment) except -1

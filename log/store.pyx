@@ -18,8 +18,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from log.formats cimport (
-    ACKNOWLEDGED, DELIVERY_COUNT_MAX, HEADER_BYTES, MOVED, RECORD_BYTES_MAX, RECORD_MESSAGE, RECORD_PERSISTENT,
-    IndexEntry, RecordQueue, StoredRecord,
+    ACKNOWLEDGED, DELIVERY_COUNT_MAX, ENTRY_DELAYED, ENTRY_EXPIRES, HEADER_BYTES, INDEX_DELAYED, INDEX_SETTLED, MOVED,
+    NO_TTL, RECORD_BYTES_MAX, RECORD_DELAYED, RECORD_MESSAGE, RECORD_PERSISTENT, IndexEntry, RecordQueue, StoredRecord,
+    time_after, ttl_of,
 )
 from log.segment cimport (
     FORWARD_ACKNOWLEDGED, FORWARD_DAMAGED, SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_FORWARDING, SEGMENT_GONE,
@@ -63,6 +64,8 @@ cdef void describe(const StoredRecord *record, Message *message) noexcept nogil:
     )
     message.priority = record.priority
     message.persistent = record.flags & RECORD_PERSISTENT
+    message.delayed = record.flags & RECORD_DELAYED
+    message.queue_count = record.queue_count
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = record.received_at_ms
 
@@ -105,13 +108,15 @@ cdef class Store:
 
     # -- per message
 
-    cdef int append(self, bint durable, const Message *message, const uint32_t *queue_ids,
-                    const uint64_t *numbers, uint32_t queue_count, Entry *entries) except -1:
+    cdef int append(self, bint durable, const Message *message, const uint32_t *queue_ids, const uint64_t *numbers,
+                    const uint32_t *attributes, uint32_t queue_count, Entry *entries) except -1:
         return self.append_record(
-            durable, message, queue_ids, numbers, queue_count, entries, RECORD_PERSISTENT if message.persistent else 0)
+            durable, message, queue_ids, numbers, attributes, queue_count, entries,
+            (RECORD_PERSISTENT if message.persistent else 0) | (RECORD_DELAYED if message.delayed else 0))
 
     cdef int append_record(self, bint durable, const Message *message, const uint32_t *queue_ids,
-                           const uint64_t *numbers, uint32_t queue_count, Entry *entries, uint8_t flags) except -1:
+                           const uint64_t *numbers, const uint32_t *attributes, uint32_t queue_count, Entry *entries,
+                           uint8_t flags) except -1:
         cdef Segment segment = self.durable_tail if durable else self.transient_tail
         cdef uint64_t record_bytes = (
             sizeof(StoredRecord) + <uint64_t> queue_count * sizeof(RecordQueue) + message.content_bytes + 7
@@ -119,8 +124,9 @@ cdef class Store:
         cdef uint64_t position
         cdef StoredRecord *record
         cdef RecordQueue *queue
+        cdef IndexEntry *index
         cdef uint8_t *content
-        cdef uint32_t i, slot
+        cdef uint32_t i, slot, live = queue_count
         cdef bint large
         if queue_count == 0 or record_bytes > RECORD_BYTES_MAX:
             raise ValueError(f"a record of {record_bytes} bytes for {queue_count} queues")
@@ -156,14 +162,20 @@ cdef class Store:
         queue = <RecordQueue *> (record + 1)
         for i in range(queue_count):
             queue[i].queue_id = queue_ids[i]
-            queue[i].reserved = 0
+            queue[i].attributes = 0 if attributes == NULL else attributes[i]
             queue[i].entry_number = numbers[i]
-            fill_entry(segment.entry(slot + i), record, queue + i, position)
+            index = segment.entry(slot + i)
+            fill_entry(index, record, queue + i, position)
             entries[i].number = numbers[i]
             entries[i].segment = segment.place
             entries[i].slot = slot + i
             entries[i].position8 = <uint32_t> (position // 8)
             entries[i].flags = 0
+            if index.expires_at_ms:
+                entries[i].flags = ENTRY_DELAYED if index.flags & INDEX_DELAYED else ENTRY_EXPIRES
+            elif index.flags & INDEX_SETTLED:
+                segment.ack_byte(slot + i)[0] = ACKNOWLEDGED
+                live -= 1
             entries[i].delivery_count = 0
             entries[i].priority = message.priority
         content = <uint8_t *> (queue + queue_count)
@@ -180,8 +192,8 @@ cdef class Store:
 
         segment.data_used_bytes = position + record_bytes
         segment.slots_used = slot + queue_count
-        segment.live += queue_count
-        self.live_entries += queue_count
+        segment.live += live
+        self.live_entries += live
         if durable:
             self.appended_position += record_bytes
             if not segment.dirty:
@@ -228,6 +240,48 @@ cdef class Store:
             return 0
         describe(record, message)
         return 1
+
+    cdef const IndexEntry *index_of(self, const Entry *entry) noexcept:
+        cdef Segment segment = self.segment_of(entry)
+        cdef uint32_t slot = entry.slot
+        cdef uint64_t target
+        cdef int64_t row
+        if segment is None:
+            return NULL
+        while segment.state == SEGMENT_FORWARDING:
+            row = segment.forward_find(slot)
+            target = segment.forward_targets[row] if row >= 0 else FORWARD_ACKNOWLEDGED
+            if target >= FORWARD_DAMAGED:
+                return NULL
+            segment = <Segment> self.segments[target >> 32]
+            slot = <uint32_t> target
+        return segment.entry(slot)
+
+    cdef uint64_t not_before(self, const Entry *entry) noexcept:
+        cdef const IndexEntry *index = self.index_of(entry)
+        return 0 if index == NULL else index.expires_at_ms
+
+    cdef uint64_t expires_at(self, const Entry *entry) except? 0:
+        cdef const IndexEntry *index = self.index_of(entry)
+        cdef const RecordQueue *queue
+        cdef Message message
+        cdef uint64_t ttl_ms
+        cdef uint32_t i
+        if index == NULL:
+            return 0                # it is gone: whoever reads it finds out
+        if not index.flags & INDEX_DELAYED:
+            return index.expires_at_ms if index.expires_at_ms else NO_TTL
+        # The index has the time of a delayed message; its TTLs are in the record.
+        if not self.read(entry, &message):
+            return 0
+        ttl_ms = message.ttl_ms
+        queue = (<const RecordQueue *> message.content) - 1
+        # The queues of the record lie right before its content, in the order of their slots.
+        for i in range(message.queue_count):
+            if (queue - i).entry_number == index.entry_number and (queue - i).queue_id == index.queue_id:
+                ttl_ms = ttl_of(<const StoredRecord *> (queue + 1 - message.queue_count) - 1, queue - i)
+                break
+        return NO_TTL if ttl_ms == NO_TTL else time_after(message.received_at_ms, ttl_ms)
 
     cdef void delivered(self, const Entry *entry, uint8_t delivery_count) noexcept:
         cdef Segment segment = self.segment_of(entry)

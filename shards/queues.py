@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amqp091.tables import from_json
 from log.store import Store
 from shards.engine import Engine
 from shards.requests import Requests
+from topology.features import features_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,10 @@ class ShardQueues:
         queue_id = op["queue_id"]
         if self._engine.has_queue(queue_id):
             return
-        self._engine.add_queue(queue_id, op["durable"], op["auto_delete"], self._store.highest_number(queue_id))
+        self._engine.add_queue(
+            queue_id, op["durable"], op["auto_delete"], self._store.highest_number(queue_id),
+            features_of(from_json(op["arguments"])),
+        )
         entries = self._recovered.pop(queue_id, None)
         if entries is not None:
             self._engine.load(queue_id, entries)

@@ -3,7 +3,7 @@
 Each handler calls the engine and returns the document to answer, or None where the answer
 is a record already (GET_OK) or comes later. Refusals are AMQP errors, turned into
 {"error": [code, text]} in one place. Owns the names of queues that went a moment ago, for
-the texts, the deletions of auto-delete queues under way, and which queues are closed for one.
+the texts, the deletions of unused queues under way, and which queues are closed for one.
 """
 import asyncio
 import logging
@@ -42,12 +42,13 @@ class Requests:
         self,
         engine: Engine,
         replica: Replica,
-        delete_unused: Callable[[int], Awaitable[bool]],
+        delete_unused: Callable[[int, bool], Awaitable[bool]],
         wake: Callable[[], None],
         consumed: ConsumedQueues,
         reply_queues: ReplyQueues,
     ) -> None:
-        """`delete_unused` has the catalog delete an auto-delete queue; `wake`: there is something to send."""
+        """`delete_unused` has the catalog delete a queue that is auto-delete, or that has expired; `wake`: there is
+        something to send."""
         self._engine = engine
         self._replica = replica
         self._delete_unused = delete_unused
@@ -120,6 +121,8 @@ class Requests:
         return {"message_count": self._engine.purge(message["queue_id"])}
 
     def _count(self, gateway: int, request_id: int, message: Document) -> Document:
+        """What declare-ok says. A declaration is a use of the queue, which puts off its x-expires."""
+        self._engine.used(message["queue_id"])
         ready, consumers = self._engine.count(message["queue_id"])
         return {"message_count": ready, "consumer_count": consumers}
 
@@ -195,15 +198,21 @@ class Requests:
             self._engine.respond(gateway, request_id, EMPTY)
             self._wake()
 
-    async def _delete_all(self, unused: Sequence[int]) -> None:
-        await asyncio.gather(*(self._delete(queue_id) for queue_id in unused))
+    def delete_expired(self) -> None:
+        """Queues that nobody has used for as long as their x-expires."""
+        expired = [queue_id for queue_id in self._engine.take_expired_queues() if queue_id not in self._ending]
+        if expired:
+            self._run(self._delete_all(expired, expired=True))
 
-    async def _delete(self, queue_id: int) -> None:
+    async def _delete_all(self, unused: Sequence[int], *, expired: bool = False) -> None:
+        await asyncio.gather(*(self._delete(queue_id, expired) for queue_id in unused))
+
+    async def _delete(self, queue_id: int, expired: bool) -> None:
         """Nobody can consume from it any more, unless the catalog keeps it."""
         self._ending.add(queue_id)
         deleted = False
         try:
-            deleted = await self._delete_unused(queue_id)
+            deleted = await self._delete_unused(queue_id, expired)
         finally:
             if not deleted:
                 self._ending.discard(queue_id)

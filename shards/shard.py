@@ -36,6 +36,12 @@ class Commit(Protocol):
     def request(self) -> None: ...
 
 
+class Alarm(Protocol):
+    """Calls `Shard.on_alarm` at a time (ms, wall clock); None: not at all."""
+
+    def set(self, at_ms: int | None) -> None: ...
+
+
 class Shard:
     """The state of one shard process, driven by callbacks of its links and its commits."""
 
@@ -54,6 +60,7 @@ class Shard:
         self.requests = requests
         self.links: Links
         self.commit: Commit
+        self.alarm: Alarm
         self._clock_ms = clock_ms
         self._report_broken = report_broken
         self._watermarks: dict[int, Watermark] = {}
@@ -120,6 +127,14 @@ class Shard:
         self.commit.request()
         if not self.engine.idle:
             self.links.schedule()
+        self.alarm.set(self.engine.next_timer_ms())
+
+    def on_alarm(self) -> None:
+        """Something is due: heads that expire, delayed messages, queues that nobody uses."""
+        if self.engine.expire(self._clock_ms()):
+            self.links.schedule()
+        self.requests.delete_expired()
+        self.on_idle()
 
     def _flush(self, minimum_bytes: int) -> None:
         engine = self.engine

@@ -17,6 +17,7 @@ from bus.links import LinkEnd
 from log.commit import GroupCommit
 from log.recovery import check_formats, discard
 from log.store import Store
+from shards.alarm import Alarm
 from shards.consumed import ConsumedQueues
 from shards.control import Control
 from shards.engine import Engine
@@ -92,9 +93,10 @@ async def run(context: ProcessContext) -> None:
     replica = Replica()
     engine = Engine(store, context.gateway_count)
 
-    async def delete_unused(queue_id: int) -> bool:
+    async def delete_unused(queue_id: int, expired: bool) -> bool:
         try:
-            return bool((await catalog.request("queue.unused", queue_id=queue_id)).get("deleted"))
+            answer = await catalog.request("queue.unused", queue_id=queue_id, expired=expired)
+            return bool(answer.get("deleted"))
         except ControlError as error:
             logger.error("queue %d is unused and could not be deleted: %s", queue_id, error)
             return False
@@ -109,6 +111,7 @@ async def run(context: ProcessContext) -> None:
             catalog.catalog_restarted()
 
     def on_change(change: Message) -> None:
+        engine.now_ms = wall_clock_ms()
         queues.on_change(change)
         if control.loaded.is_set():
             shard.links.schedule()      # consumers of deleted queues are told
@@ -124,6 +127,7 @@ async def run(context: ProcessContext) -> None:
         on_push=lambda message: catalog.receive_push(message), handle=control.handle,
     )
     catalog = TopologyClient(client, replica, on_change, incarnation=context.incarnation)
+    shard.alarm = alarm = Alarm(context.loop, wall_clock_ms, shard.on_alarm)
     commit = GroupCommit(store, context.loop, on_durable=shard.on_durable, on_failure=context.fail)
     shard.commit = commit
 
@@ -147,6 +151,7 @@ async def run(context: ProcessContext) -> None:
         await context.stopping.wait()
     finally:
         attached.cancel()
+        alarm.cancel()
         housekeeping.cancel()
         requests.close()
         consumed.close()

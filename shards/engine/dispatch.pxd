@@ -7,5 +7,6 @@ from shards.engine.state cimport Channel, Consumer, EngineState, Queue
 
 cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept
 cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Message *message) except -1
+cdef int dispatch_queue(EngineState engine, Queue *queue) except -1
 cdef int dispatch_touched(EngineState engine) except -1
 cdef bint get_one(EngineState engine, Queue *queue, Channel *channel, uint32_t request_id, bint no_ack) except -1

@@ -15,8 +15,8 @@ from bus.batch cimport Batch
 from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, DeliverRecord, aligned
 from log.store cimport Entry, Message
-from shards.engine.ready_ring cimport drop_first_ready, first_ready
-from shards.engine.returned_heap cimport drop_first_returned
+from shards.engine.placing cimport drop_expired, left_ready, watch_head
+from shards.engine.ready cimport drop_first, first_entry
 from shards.engine.state cimport (
     OUTGOING_TURN_BYTES_MAX, OWNER_IS_QUEUE, Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, enlist,
     outgoing_of, ready_count, unlist, untouch,
@@ -123,22 +123,6 @@ cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Mes
     return 0
 
 
-cdef inline Entry *first_entry(Queue *queue) noexcept:
-    """The message whose turn it is, or NULL."""
-    if queue.returned.count:
-        return queue.returned.entries
-    if queue.ready.count:
-        return first_ready(&queue.ready)
-    return NULL
-
-
-cdef inline void drop_first(Queue *queue) noexcept:
-    if queue.returned.count:
-        drop_first_returned(&queue.returned)
-    else:
-        drop_first_ready(&queue.ready)
-
-
 cdef int dispatch_queue(EngineState engine, Queue *queue) except -1:
     """Until no message or no consumer is left."""
     cdef Consumer *consumer
@@ -146,21 +130,28 @@ cdef int dispatch_queue(EngineState engine, Queue *queue) except -1:
     cdef Entry entry
     cdef Message message
     while True:
+        if queue.features != NULL:
+            drop_expired(engine, queue)
         first = first_entry(queue)
         if first == NULL:
-            return 0
+            break
         consumer = next_consumer(engine, queue)
         if consumer == NULL:
-            return 0
+            break
         entry = first[0]
         drop_first(queue)
         if not engine.store.read(&entry, &message):
             engine.store.acked(&entry)          # damaged: the store has said so
             continue
+        if queue.features != NULL:
+            left_ready(engine, queue, message.body_bytes)
         deliver(engine, consumer, &entry, &message)
         if consumer.no_ack:
             engine.store.acked(&entry)
             queue.acknowledged += 1
+    if queue.features != NULL:
+        watch_head(engine, queue)
+    return 0
 
 
 cdef int dispatch_touched(EngineState engine) except -1:
@@ -180,7 +171,11 @@ cdef bint get_one(EngineState engine, Queue *queue, Channel *channel, uint32_t r
     cdef Message message
     cdef DeliverRecord *record
     cdef uint64_t left
+    if queue.features != NULL:
+        queue.features.used_at_ms = engine.now_ms
     while True:
+        if queue.features != NULL:
+            drop_expired(engine, queue)
         first = first_entry(queue)
         if first == NULL:
             return False
@@ -189,6 +184,9 @@ cdef bint get_one(EngineState engine, Queue *queue, Channel *channel, uint32_t r
         if engine.store.read(&entry, &message):
             break
         engine.store.acked(&entry)
+    if queue.features != NULL:
+        left_ready(engine, queue, message.body_bytes)
+        watch_head(engine, queue)
     record = append_record(channel.gateway, KIND_GET_OK, queue, &entry, &message)
     record.consumer = request_id
     left = ready_count(queue)

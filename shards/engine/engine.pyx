@@ -21,12 +21,19 @@ from bus.batch cimport Batch
 from bus.records cimport (
     KIND_EVENT, KIND_REQUEST, KIND_RESPONSE, KIND_WATERMARK, JsonRecord, WatermarkRecord, aligned,
 )
+from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES
 from log.store cimport Entry
+from shards.engine.configuring cimport configure
 from shards.engine.dispatch cimport dispatch_touched, get_one
+from shards.engine.dying cimport DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REJECTED
+from shards.engine.features cimport new_lanes
 from shards.engine.ingest cimport apply_records
 from shards.engine.members cimport (
     add_consumer, channel_for, connection_for, remove_channel, remove_connection, remove_consumer, remove_gateway,
     set_prefetch,
+)
+from shards.engine.placing cimport (
+    drop_all_ready, drop_delayed, enforce_limits, features_for, load_entry, now_unused, on_time,
 )
 from shards.engine.ready_ring cimport drop_first_ready, first_ready, push_ready, ready_memory_bytes
 from shards.engine.returned_heap cimport free_returned
@@ -36,14 +43,17 @@ from shards.engine.state cimport (
     wake,
 )
 from shards.engine.tables cimport handle_at, put_queue, queue_at, take_queue
+from shards.engine.timers cimport clear_timer, lower_timer
 
 from shards.engine.ingest import BadRecord
+from topology.features import PLAIN
 
 REQUEST = KIND_REQUEST
 RESPONSE = KIND_RESPONSE
 EVENT = KIND_EVENT
 cdef enum:
     WANTED_MAX = 65535              # a channel-wide prefetch is never larger
+    EXPIRED_AT_ONCE_MAX = 256       # queues whose time has come, before messages have their turn again
 
 
 class UnknownQueue(KeyError):
@@ -161,8 +171,9 @@ cdef class Engine(EngineState):
 
     # -- queues
 
-    def add_queue(self, uint32_t queue_id, bint durable, bint auto_delete, uint64_t highest_number=0) -> None:
-        """A queue whose entries will have numbers above `highest_number`."""
+    def add_queue(self, uint32_t queue_id, bint durable, bint auto_delete, uint64_t highest_number=0,
+                  features=PLAIN) -> None:
+        """A queue whose entries will have numbers above `highest_number`; `features` is a QueueFeatures."""
         cdef Queue *queue
         if queue_at(&self.queues, queue_id) != NULL:
             raise ValueError(f"queue {queue_id} is there already")
@@ -174,6 +185,14 @@ cdef class Engine(EngineState):
         queue.auto_delete = auto_delete
         queue.next_number = highest_number + 1
         put_queue(&self.queues, queue_id, queue)
+        if features != PLAIN:
+            if features.max_priority is not None:
+                features_for(self, queue).lanes = new_lanes(features.max_priority + 1)
+            self.configure(queue_id, features)
+
+    def configure(self, uint32_t queue_id, features) -> None:
+        """New features of a queue that may have messages and consumers already. Its type and priorities stay."""
+        configure(self, self.queue_with(queue_id), features)
 
     def has_queue(self, uint32_t queue_id) -> bool:
         return queue_at(&self.queues, queue_id) != NULL
@@ -188,9 +207,17 @@ cdef class Engine(EngineState):
             raise ValueError("entries of another size")
         for i in range(count):
             entry = <const Entry *> &raw[i * sizeof(Entry)]
-            push_ready(&queue.ready, entry)
+            if queue.features == NULL and entry.flags & (ENTRY_EXPIRES | ENTRY_DELAYED):
+                features_for(self, queue)
+            if queue.features == NULL:
+                push_ready(&queue.ready, entry)
+            else:
+                load_entry(self, queue, entry)
             if entry.number >= queue.next_number:
                 queue.next_number = entry.number + 1
+        if queue.features != NULL:
+            enforce_limits(self, queue)
+            lower_timer(self, queue, self.now_ms)
         if queue.open != NULL and ready_count(queue):
             touch(self, queue)
 
@@ -216,6 +243,9 @@ cdef class Engine(EngineState):
                 if gateway.channels.slots[slot] != NULL:
                     forget_queue(self, <Channel *> gateway.channels.slots[slot], queue)
         self.drop_ready(queue)
+        if queue.features != NULL:
+            drop_delayed(self, queue)
+            clear_timer(self, queue)
         untouch(self, queue)
         if self.recent == queue:
             self.recent = NULL
@@ -229,6 +259,8 @@ cdef class Engine(EngineState):
 
     cdef uint64_t drop_ready(self, Queue *queue) except? 0:
         cdef uint64_t count = ready_count(queue), i
+        if queue.features != NULL:
+            return drop_all_ready(self, queue)
         for i in range(queue.returned.count):
             self.store.acked(&queue.returned.entries[i])
         free_returned(&queue.returned)
@@ -241,6 +273,33 @@ cdef class Engine(EngineState):
         """(ready messages, consumers)"""
         cdef Queue *queue = self.queue_with(queue_id)
         return ready_count(queue), queue.consumer_count
+
+    # -- time
+
+    def next_timer_ms(self):
+        """When `expire` has something to do next (ms, wall clock), or None."""
+        return self.timers[1].features.timer_at_ms if self.timer_count else None
+
+    def expire(self, uint64_t now_ms, uint32_t queues_max=EXPIRED_AT_ONCE_MAX) -> bool:
+        """Does what is due: expires heads, readies delayed messages. True where more of it is left."""
+        cdef uint32_t i
+        self.now_ms = now_ms
+        for i in range(queues_max):
+            if self.timer_count == 0 or self.timers[1].features.timer_at_ms > now_ms:
+                return False
+            on_time(self, self.timers[1])
+        return True
+
+    def take_expired_queues(self) -> list:
+        """Ids of queues that have been unused for as long as their x-expires."""
+        expired, self.expired_queues = self.expired_queues, []
+        return expired
+
+    def used(self, uint32_t queue_id) -> None:
+        """The queue was declared again: its x-expires counts from now."""
+        cdef Queue *queue = self.queue_with(queue_id)
+        if queue.features != NULL:
+            now_unused(self, queue)
 
     def queue_ids(self) -> list:
         cdef uint32_t i
@@ -255,6 +314,7 @@ cdef class Engine(EngineState):
         return {
             "queue_id": queue_id,
             "messages": ready + queue.unacked,
+            "messages_delayed": queue.features.delayed.count if queue.features != NULL else 0,
             "messages_ready": ready,
             "messages_unacknowledged": queue.unacked,
             "consumers": queue.consumer_count,
@@ -407,6 +467,10 @@ cdef class Engine(EngineState):
             "messages_unacknowledged": unacknowledged,
             "consumers": consumers,
             "refused": self.refused_count,
+            "deaths": {
+                "rejected": self.deaths[DEATH_REJECTED], "expired": self.deaths[DEATH_EXPIRED],
+                "maxlen": self.deaths[DEATH_MAXLEN], "delivery_limit": self.deaths[DEATH_DELIVERY_LIMIT],
+            },
             "dropped": self.dropped_count,
         }
 

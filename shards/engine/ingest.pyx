@@ -13,8 +13,11 @@ from bus.records cimport (
     PUBLISH_CONFIRM, PUBLISH_PERSISTENT, RECORD_ALIGNMENT, SETTLE_MULTIPLE, CreditRecord, PublishRecord, RecordHeader,
     RefusedRecord, SettleRecord, aligned,
 )
+from log.formats cimport NO_TTL, ttl_attribute
 from log.store cimport Entry, Message
 from shards.engine.dispatch cimport deliver, next_consumer
+from shards.engine.features cimport Features
+from shards.engine.placing cimport ADMITTED, REFUSED, admit, features_for, take_in, takes_directly
 from shards.engine.ready_ring cimport push_ready
 from shards.engine.settling cimport settle
 from shards.engine.state cimport (
@@ -59,8 +62,11 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     cdef Queue **queues = engine.scratch_queues
     cdef uint32_t *ids = engine.scratch_ids
     cdef uint64_t *numbers = engine.scratch_numbers
+    cdef uint32_t *attributes = engine.scratch_attributes
     cdef Queue *queue
+    cdef Features *features
     cdef Consumer *consumer
+    cdef int verdict
     cdef Entry unstored
     cdef Entry *entry
     cdef Message message
@@ -68,6 +74,8 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     cdef uint32_t i, stored = 0
     cdef bint found = False
     cdef bint durable = False
+    cdef bint refused = False
+    cdef bint attributed = False
     if record.record_bytes < sizeof(PublishRecord):
         raise BadRecord("a publish without its fields")
     prefix = sizeof(PublishRecord) + aligned(<size_t> record.queue_count * sizeof(uint32_t))
@@ -84,6 +92,7 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     message.routing_key_bytes = record.routing_key_bytes
     message.priority = record.priority
     message.persistent = record.flags & PUBLISH_PERSISTENT
+    message.delayed = False
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = engine.now_ms
 
@@ -92,6 +101,7 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
         queues = engine.scratch_queues
         ids = engine.scratch_ids
         numbers = engine.scratch_numbers
+        attributes = engine.scratch_attributes
     queue_ids = <const uint32_t *> (record + 1)
     for i in range(record.queue_count):
         queue = engine.recent
@@ -101,7 +111,19 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
                 continue
             engine.recent = queue
         found = True
-        if queue.open != NULL and ready_count(queue) == 0:
+        attributes[stored] = 0
+        if queue.features != NULL or message.ttl_ms != NO_TTL or message.delayed:
+            features = features_for(engine, queue)
+            verdict = admit(engine, queue, &message)
+            if verdict != ADMITTED:
+                refused |= verdict == REFUSED
+                continue
+            if features.message_ttl_ms != NO_TTL:
+                attributes[stored] = ttl_attribute(features.message_ttl_ms)
+                attributed = True
+            durable |= features.keeps_all
+        if queue.open != NULL and ready_count(queue) == 0 and (
+                queue.features == NULL or takes_directly(queue, &message)):
             consumer = next_consumer(engine, queue)
             if consumer != NULL and consumer.no_ack:
                 unstored.delivery_count = 0
@@ -118,22 +140,28 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     if stored == 0:
         if not found:
             engine.dropped_count += 1
-        return 0
+        return refuse(engine, gateway, record) if refused else 0
 
     if message.content_bytes >= engine.refused_bytes[durable]:
+        engine.refused_count += 1
         return refuse(engine, gateway, record)
     try:
-        engine.store.append(durable, &message, ids, numbers, stored, engine.scratch_entries)
+        engine.store.append(
+            durable, &message, ids, numbers, attributes if attributed else NULL, stored, engine.scratch_entries)
     except OSError as error:
         # Smaller ones may still fit; the others of this batch need not try.
         engine.refusal = error
         engine.refused_bytes[durable] = message.content_bytes
+        engine.refused_count += 1
         return refuse(engine, gateway, record)
     for i in range(stored):
         queue = queues[i]
         entry = &engine.scratch_entries[i]
         queue.next_number += 1
         queue.published += 1
+        if queue.features != NULL:
+            take_in(engine, queue, entry, &message)
+            continue
         if queue.open != NULL and ready_count(queue) == 0:
             consumer = next_consumer(engine, queue)
             if consumer != NULL:
@@ -145,13 +173,12 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
         push_ready(&queue.ready, entry)
         if queue.open != NULL:
             touch(engine, queue)
-    return 0
+    return refuse(engine, gateway, record) if refused else 0
 
 
 cdef int refuse(EngineState engine, Gateway *gateway, const PublishRecord *record) except -1:
-    """The store has no room: who waits for a confirm is told."""
+    """A queue or the store has no room: who waits for a confirm is told."""
     cdef RefusedRecord *refused
-    engine.refused_count += 1
     if record.flags & PUBLISH_CONFIRM:
         refused = <RefusedRecord *> outgoing_of(gateway).reserve(sizeof(RefusedRecord))
         refused.record_bytes = sizeof(RefusedRecord)

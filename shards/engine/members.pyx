@@ -8,6 +8,7 @@ their last consumer; the caller has them deleted.
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
+from shards.engine.placing cimport now_unused
 from shards.engine.settling cimport requeue_all
 from shards.engine.state cimport (
     Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, make_available, touch, unlist,
@@ -142,8 +143,11 @@ cdef int remove_consumer(EngineState engine, Consumer *consumer, list unused) ex
     queue.consumer_count -= 1
     if queue.exclusive_consumer == consumer:
         queue.exclusive_consumer = NULL
-    if queue.consumer_count == 0 and queue.auto_delete:
-        unused.append(queue.queue_id)
+    if queue.consumer_count == 0:
+        if queue.auto_delete:
+            unused.append(queue.queue_id)
+        if queue.features != NULL:
+            now_unused(engine, queue)
     if consumer.unacked:
         consumer.cancelled = True
         consumer.channel_next = consumer.channel_previous = NULL

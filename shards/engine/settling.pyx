@@ -2,13 +2,14 @@
 """Settlement: a delivered message is done with, or goes back to its old position.
 
 An unknown delivery sequence is ignored: the gateway has checked the client's tag, so it
-can only be of a message that has gone with its queue. Rejected without requeue is the same
-as acknowledged here; dead letters will have their place in `finish`.
+can only be of a message that has gone with its queue.
 """
 from libc.stdint cimport int64_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 
-from bus.records cimport OUTCOME_REQUEUE
+from bus.records cimport OUTCOME_REJECT, OUTCOME_REQUEUE
+from shards.engine.dying cimport DEATH_REJECTED, die
+from shards.engine.placing cimport take_back
 from shards.engine.returned_heap cimport push_returned
 from shards.engine.state cimport (
     OWNER_IS_QUEUE, Channel, Consumer, EngineState, Queue, make_available, touch,
@@ -42,9 +43,14 @@ cdef inline int finish(EngineState engine, Channel *channel, UnackedItem *item, 
     queue.unacked -= 1
     channel.unacked.count -= 1
     if outcome == OUTCOME_REQUEUE:
-        push_returned(&queue.returned, &item.entry)
-        if queue.open != NULL:
-            touch(engine, queue)
+        if queue.features != NULL:
+            take_back(engine, queue, &item.entry)
+        else:
+            push_returned(&queue.returned, &item.entry)
+            if queue.open != NULL:
+                touch(engine, queue)
+    elif outcome == OUTCOME_REJECT and queue.features != NULL:
+        die(engine, queue, &item.entry, DEATH_REJECTED)
     else:
         engine.store.acked(&item.entry)
         queue.acknowledged += 1

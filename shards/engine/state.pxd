@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
+from shards.engine.features cimport Features
 from shards.engine.ready_ring cimport ReadyRing
 from shards.engine.relay_window cimport RelayWindow
 from shards.engine.returned_heap cimport ReturnedHeap
@@ -44,8 +45,9 @@ cdef struct Queue:
     Consumer *consumers             # all of them, see Consumer.queue_next
     Level *levels                   # by priority, the highest first
     Level *open                     # the highest with a consumer in available, or NULL
-    ReadyRing ready
+    ReadyRing ready                 # of a queue without priorities, see ready.pxd
     ReturnedHeap returned           # goes before everything in ready
+    Features *features              # NULL: a plain queue
     uint64_t next_number
     uint64_t unacked
     Queue *touched_next
@@ -153,12 +155,18 @@ cdef class EngineState:
     cdef Queue **scratch_queues
     cdef uint32_t *scratch_ids
     cdef uint64_t *scratch_numbers
+    cdef uint32_t *scratch_attributes
     cdef Entry *scratch_entries
     # the smallest record that the disk had no room for in this batch, by durability
     cdef size_t refused_bytes[2]
     cdef readonly object refusal                # the last OSError of an append
     cdef readonly uint64_t refused_count        # messages refused
     cdef readonly uint64_t dropped_count        # messages without any queue that exists
+    cdef Queue **timers                         # a heap from place 1, see timers.pyx
+    cdef uint32_t timer_count
+    cdef uint32_t timer_capacity
+    cdef list expired_queues                    # ids of queues that nobody has used for their x-expires
+    cdef uint64_t deaths[4]                     # by reason, see dying.pxd
 
     # what the relay tells whoever handed messages over: relay.pxd
     cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1
@@ -170,6 +178,8 @@ cdef void free_queue(Queue *queue) noexcept
 
 
 cdef inline uint64_t ready_count(const Queue *queue) noexcept:
+    if queue.features != NULL and queue.features.lanes != NULL:
+        return queue.features.lanes.messages
     return queue.ready.count + queue.returned.count
 
 

@@ -9,6 +9,7 @@ from libc.stdlib cimport calloc, free, realloc
 
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
+from shards.engine.features cimport free_features
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.relay_window cimport free_window
 from shards.engine.returned_heap cimport free_returned
@@ -32,6 +33,7 @@ cdef class EngineState:
         self.gateways = <Gateway *> calloc(max(1, sender_count), sizeof(Gateway))
         if self.gateways == NULL:
             raise MemoryError()
+        self.expired_queues = []
         self.sender_count = sender_count
         self.targets = <RelayTarget *> calloc(max(1, shard_count), sizeof(RelayTarget))
         if self.targets == NULL:
@@ -60,6 +62,8 @@ cdef class EngineState:
         free(self.scratch_queues)
         free(self.scratch_ids)
         free(self.scratch_numbers)
+        free(self.scratch_attributes)
+        free(self.timers)
         free(self.scratch_entries)
 
     cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1:
@@ -78,6 +82,7 @@ cdef void free_queue(Queue *queue) noexcept:
         level = following
     free_ready(&queue.ready)
     free_returned(&queue.returned)
+    free_features(queue.features)
     free(queue)
 
 
@@ -132,6 +137,10 @@ cdef int grow_scratch(EngineState engine, uint32_t queue_count) except -1:
     if moved == NULL:
         raise MemoryError()
     engine.scratch_numbers = <uint64_t *> moved
+    moved = realloc(engine.scratch_attributes, capacity * sizeof(uint32_t))
+    if moved == NULL:
+        raise MemoryError()
+    engine.scratch_attributes = <uint32_t *> moved
     moved = realloc(engine.scratch_entries, capacity * sizeof(Entry))
     if moved == NULL:
         raise MemoryError()

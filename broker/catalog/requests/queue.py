@@ -108,9 +108,9 @@ async def _check_with_shard(catalog: Catalog, queue: Queue, if_unused: bool, if_
 
 
 async def unused(catalog: Catalog, message: Message) -> Message:
-    """The last consumer of a queue is gone: the end of it where it is auto-delete."""
+    """The end of a queue that is auto-delete and has lost its last consumer, or that has `expired`: its shard knows."""
     queue = catalog.topology.queue_by_id(message["queue_id"])
-    if queue is None or not queue.auto_delete:
+    if queue is None or not (queue.auto_delete or message.get("expired")):
         await catalog.settled()
         return {"deleted": False}
     await _delete(catalog, queue)

@@ -28,8 +28,8 @@ def test_a_dump_shows_messages_states_and_damage(open_store: OpenStore, message:
     assert first["body_start"] == "body 1"
     assert first["ttl_ms"] == 5
     assert first["queues"] == [
-        {"queue_id": 7, "entry_number": 1, "slot": 0, "state": "acknowledged"},
-        {"queue_id": 8, "entry_number": 11, "slot": 1, "state": "delivered 2 times"},
+        {"queue_id": 7, "entry_number": 1, "slot": 0, "ttl_ms": None, "state": "acknowledged"},
+        {"queue_id": 8, "entry_number": 11, "slot": 1, "ttl_ms": None, "state": "delivered 2 times"},
     ]
     assert damage == {"kind": "damage", "position": positions[1], "bytes": positions[2] - positions[1]}
     assert third["queues"][0]["state"] == "ready"

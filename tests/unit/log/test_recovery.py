@@ -58,7 +58,7 @@ def test_messages_come_back_in_order(open_store: OpenStore, message: Make, close
     assert sorted(queues) == [3, 70_000, 140_000, 210_000, 280_000, 350_000]
     assert queues[3]["number"].tolist() == [10, 20, 30, 40, 50]
     assert queues[3]["priority"].tolist() == [4] * 5
-    assert queues[3]["flags"].tolist() == [0] * 5
+    assert queues[3]["flags"].tolist() == [formats.ENTRY_EXPIRES] * 5
     assert bodies(again, queues[3]) == [b"1", b"2", b"3", b"4", b"5"]
     assert access.read(again, queues[140_000][0]) == sent._replace(body=b"2")
     assert again.live_entries == 10
@@ -302,12 +302,12 @@ def test_an_unknown_version_stops_the_start_and_nothing_is_touched(open_store: O
     fill(open_store(), message)
     path = open_store.files(kind)[0]
     raw = bytearray(path.read_bytes())
-    raw[8:12] = (2).to_bytes(4, "little")
+    raw[8:12] = (3).to_bytes(4, "little")
     raw[12:16] = checksum(bytes(raw[16:64]), checksum(bytes(raw[:12]))).to_bytes(4, "little")
     path.write_bytes(raw)
     (open_store.durable / "000000ff.index").write_bytes(b"a leftover")
     before = {p.name: p.read_bytes() for p in open_store.durable.iterdir()}
-    with pytest.raises(formats.UnknownFormat, match="version 2"):
+    with pytest.raises(formats.UnknownFormat, match="version 3"):
         open_store().recover()
     with pytest.raises(formats.UnknownFormat):
         check_formats([str(open_store.durable)])
@@ -377,8 +377,8 @@ def test_the_name_of_the_machines_run_is_checked_like_any_file(open_store: OpenS
     assert last_run(str(open_store.durable)) == "a"
     path.write_bytes(b"warren-machine 1 b 00000000\n")
     assert last_run(str(open_store.durable)) == ""
-    path.write_bytes(b"warren-machine 2 b %08x\n" % checksum(b"warren-machine 2 b"))
-    with pytest.raises(UnknownFormat, match="version 2"):
+    path.write_bytes(b"warren-machine 3 b %08x\n" % checksum(b"warren-machine 3 b"))
+    with pytest.raises(UnknownFormat, match="version 3"):
         check_formats([str(open_store.durable)])
 
 

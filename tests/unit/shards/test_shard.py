@@ -60,6 +60,16 @@ class Commit:
         self.requested += 1
 
 
+class Alarm:
+    """Remembers when it is to go off; the test makes it."""
+
+    def __init__(self) -> None:
+        self.at_ms: int | None = None
+
+    def set(self, at_ms: int | None) -> None:
+        self.at_ms = at_ms
+
+
 class Host:
     """A shard with everything around it played by the test."""
 
@@ -73,6 +83,7 @@ class Host:
         self.engine = Engine(self.store, 2)
         self.links = Links()
         self.commit = Commit()
+        self.alarm = Alarm()
         self.broken: list[Any] = []
         self.unused: list[int] = []
         self.deleted: asyncio.Future[bool] | None = None
@@ -84,7 +95,7 @@ class Host:
         self.shard = Shard(
             self.engine, self.store, self.requests, clock_ms=lambda: 5, report_broken=self.broken.append
         )
-        self.shard.links, self.shard.commit = self.links, self.commit
+        self.shard.links, self.shard.commit, self.shard.alarm = self.links, self.commit, self.alarm
         self.queues = ShardQueues(0, self.engine, self.store, self.requests, {})
         self.control = Control(self.shard, self.replica)
         self.control.loaded.set()
@@ -93,7 +104,7 @@ class Host:
         for gateway in (0, 1):
             self.connect(gateway)
 
-    async def delete_unused(self, queue_id: int) -> bool:
+    async def delete_unused(self, queue_id: int, expired: bool) -> bool:
         self.unused.append(queue_id)
         return await self.deleted if self.deleted is not None else True
 

@@ -79,13 +79,15 @@ def publish(
     channel: int = 1,
     persistent: bool = False,
     sequence: int = 0,
+    priority: int = 0,
+    ttl_ms: int = NO_TTL,
 ) -> bytes:
     ids = [queue_ids] if isinstance(queue_ids, int) else queue_ids
     rest = padded(struct.pack(f"<{len(ids)}I", *ids)) + padded(exchange + routing_key + properties + body)
     flags = (PERSISTENT if persistent else 0) | (CONFIRM if sequence else 0)
     return PUBLISH.pack(
         PUBLISH.size + len(rest), 1, flags, len(ids), channel, len(properties), sequence, len(body), len(exchange),
-        len(routing_key), 0, 0, NO_TTL,
+        len(routing_key), priority, 0, ttl_ms,
     ) + rest
 
 

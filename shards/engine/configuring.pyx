@@ -1,0 +1,43 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""From topology.features.QueueFeatures to a queue's own: at its declaration, and whenever a policy changes them.
+
+A new limit holds at once; a new TTL holds for messages that come from now on, as in RabbitMQ.
+"""
+from libc.stdint cimport uint64_t
+
+from log.formats cimport NO_TTL
+from shards.engine.features cimport (
+    OVERFLOW_DROP_HEAD, OVERFLOW_REJECT, OVERFLOW_REJECT_DLX, TYPE_CLASSIC, TYPE_QUORUM, TYPE_STREAM, UNLIMITED,
+    Features,
+)
+from shards.engine.placing cimport count_bytes, enforce_limits, features_for, now_unused
+
+from topology.features import DROP_HEAD
+
+QUEUE_TYPES = {"classic": TYPE_CLASSIC, "quorum": TYPE_QUORUM, "stream": TYPE_STREAM}
+OVERFLOWS = {
+    DROP_HEAD: OVERFLOW_DROP_HEAD, "reject-publish": OVERFLOW_REJECT, "reject-publish-dlx": OVERFLOW_REJECT_DLX,
+}
+
+
+cdef uint64_t number_or(value, uint64_t absent) except? 0:
+    return absent if value is None else value
+
+
+cdef int configure(EngineState engine, Queue *queue, features) except -1:
+    cdef Features *own = features_for(engine, queue)
+    own.queue_type = QUEUE_TYPES[features.queue_type]
+    own.keeps_all = features.keeps_all
+    own.message_ttl_ms = number_or(features.message_ttl_ms, NO_TTL)
+    own.expires_ms = number_or(features.expires_ms, UNLIMITED)
+    own.max_length = number_or(features.max_length, UNLIMITED)
+    own.max_length_bytes = number_or(features.max_length_bytes, UNLIMITED)
+    own.overflow = OVERFLOWS[features.overflow]
+    own.dead_letters = features.dead_letter_exchange is not None
+    if own.max_length_bytes == UNLIMITED:
+        own.counts_bytes = False
+        own.ready_bytes = 0
+    elif not own.counts_bytes:
+        count_bytes(engine, queue)
+    enforce_limits(engine, queue)
+    return now_unused(engine, queue)

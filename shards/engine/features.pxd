@@ -1,0 +1,71 @@
+"""What a queue does beyond keeping messages in order: settings, and the state that they need. See features.pyx.
+
+A plain queue has none of this (Queue.features is NULL), and pays one test of that pointer.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from shards.engine.delayed_heap cimport DelayedHeap
+from shards.engine.ready_ring cimport ReadyRing
+from shards.engine.returned_heap cimport ReturnedHeap
+
+cdef extern from *:
+    """
+    #define WARREN_UNLIMITED UINT64_C(0xFFFFFFFFFFFFFFFF)
+    """
+    const uint64_t UNLIMITED "WARREN_UNLIMITED"        # of a length; as a time: never
+
+cdef enum:
+    # Features.overflow
+    OVERFLOW_DROP_HEAD = 0
+    OVERFLOW_REJECT = 1
+    OVERFLOW_REJECT_DLX = 2
+
+    # Features.queue_type
+    TYPE_CLASSIC = 0
+    TYPE_QUORUM = 1
+    TYPE_STREAM = 2
+
+    NO_TIMER = 0
+
+
+# The messages of one priority.
+cdef struct Lane:
+    ReadyRing ready
+    ReturnedHeap returned
+
+
+# Of a priority queue: a lane per priority, and which of them are not empty.
+cdef struct Lanes:
+    uint32_t count                  # x-max-priority + 1
+    uint64_t messages
+    uint64_t filled[4]              # a bit per lane
+    Lane lane[1]                    # as many as count says
+
+
+cdef struct Features:
+    # settings
+    uint8_t queue_type
+    uint8_t overflow
+    bint keeps_all                  # every message goes to the disk
+    bint dead_letters               # there is a dead-letter exchange
+    uint64_t message_ttl_ms         # NO_TTL: none
+    uint64_t expires_ms             # UNLIMITED: none
+    uint64_t max_length             # UNLIMITED: none
+    uint64_t max_length_bytes       # UNLIMITED: none
+    # state
+    bint counts_bytes               # ready_bytes is kept
+    uint64_t ready_bytes            # of the bodies that are ready
+    Lanes *lanes                    # NULL: no priorities
+    DelayedHeap delayed             # messages that are not ready before a time
+    uint64_t used_at_ms             # last time that counts for expires_ms
+    uint64_t timer_at_ms            # when the queue is to be looked at, not later than anything is due
+    uint32_t timer_place            # in the engine's heap of timers, from 1; NO_TIMER: not in there
+
+
+cdef Features *new_features() except NULL
+cdef void free_features(Features *features) noexcept
+cdef Lanes *new_lanes(uint32_t count) except NULL
+
+
+cdef inline bint limits_length(const Features *features) noexcept:
+    return features.max_length != UNLIMITED or features.max_length_bytes != UNLIMITED
