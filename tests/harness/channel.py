@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from tests.harness import wire
@@ -96,6 +97,13 @@ class ChannelClient:
     def count(self, queue: str) -> int:
         """Ready messages, by a passive declaration."""
         return int(self.declare(queue, passive=True).message_count)
+
+    def wait_count(self, queue: str, expected: int, timeout_s: float = 10.0) -> None:
+        """Until the queue has so many ready messages: RabbitMQ answers a declaration ahead of earlier publishes."""
+        deadline_s = time.monotonic() + timeout_s
+        while (count := self.count(queue)) != expected:
+            assert time.monotonic() < deadline_s, f"{count} ready messages instead of {expected}"
+            time.sleep(0.01)
 
     def consumers(self, queue: str) -> int:
         return int(self.declare(queue, passive=True).consumer_count)
