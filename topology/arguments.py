@@ -5,11 +5,11 @@ some other type knows is refused, since the client counts on an effect.
 """
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from amqp091.errors import PreconditionFailed
+from topology.durations import age_ms
 from topology.erlang import term
 from topology.model import QUEUE, Kind
 from topology.names import described
@@ -26,10 +26,13 @@ SUPPORTED_QUEUE_TYPES: Final = (CLASSIC, QUORUM)
 
 DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
 DEAD_LETTER_ROUTING_KEY: Final = "x-dead-letter-routing-key"
+MAX_AGE: Final = "x-max-age"
+STREAM_SEGMENT_BYTES: Final = "x-stream-max-segment-size-bytes"
 EXPIRY_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 PRIORITY_MAX: Final = 255
 STREAM_FILTER_BYTES_MIN: Final = 16
 STREAM_FILTER_BYTES_MAX: Final = 255
+STREAM_SEGMENT_BYTES_MAX: Final = 3_000_000_000
 QUEUE_VERSIONS: Final = (1, 2)
 UNLIMITED_DELIVERIES: Final = -1
 
@@ -38,7 +41,6 @@ QUEUE_MODES: Final = ("default", "lazy")
 LEADER_LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders")
 DEAD_LETTER_STRATEGIES: Final = ("at-most-once", "at-least-once")
 DELAYED_RETRY_TYPES: Final = ("disabled", "all", "failed", "returned")
-MAX_AGE: Final = re.compile(r"[1-9][0-9]{0,18}[YMDhms]|0+[1-9][0-9]{0,18}[YMDhms]")
 
 KNOWN_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     CLASSIC: (
@@ -55,7 +57,7 @@ KNOWN_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
         "x-delayed-retry-max",
     ),
     STREAM: (
-        "x-max-length-bytes", QUEUE_TYPE, "x-max-age", "x-stream-max-segment-size-bytes",
+        "x-max-length-bytes", QUEUE_TYPE, MAX_AGE, STREAM_SEGMENT_BYTES,
         "x-stream-filter-size-bytes", "x-initial-cluster-size", "x-queue-leader-locator",
     ),
 }
@@ -116,6 +118,8 @@ def check_queue_declare(
         for wrong, prop in ((auto_delete, "auto-delete"), (exclusive, "exclusive-owner"), (not durable, "non-durable")):
             if wrong:
                 raise PreconditionFailed(f"invalid property '{prop}' for {described(QUEUE, name, vhost)}")
+    if arguments.get(STREAM_SEGMENT_BYTES, 0) > STREAM_SEGMENT_BYTES_MAX:
+        raise PreconditionFailed(f"Exceeded max value for {STREAM_SEGMENT_BYTES}")
 
 
 def _check_value(vhost: str, name: str, arguments: Arguments, key: str) -> None:
@@ -211,7 +215,7 @@ def _delivery_limit(value: Any, arguments: Arguments) -> None:
 
 def _max_age(value: Any, arguments: Arguments) -> None:
     _string(value, arguments)
-    if not isinstance(value, str) or not MAX_AGE.fullmatch(value):
+    if not isinstance(value, str) or age_ms(value) is None:
         raise _Unacceptable("invalid_max_age")
 
 
@@ -244,8 +248,8 @@ CHECKS: Final[dict[str, Check]] = {
     "x-delayed-retry-min": _not_negative,
     "x-delayed-retry-max": _not_negative,
     "x-quorum-initial-group-size": _positive,
-    "x-max-age": _max_age,
-    "x-stream-max-segment-size-bytes": _not_negative,
+    MAX_AGE: _max_age,
+    STREAM_SEGMENT_BYTES: _not_negative,
     "x-stream-filter-size-bytes": _stream_filter_bytes,
     "x-initial-cluster-size": _positive,
     "x-queue-leader-locator": _one_of(LEADER_LOCATORS, "invalid_queue_locator_arg"),

@@ -12,11 +12,13 @@ from typing import Any, Final
 from topology.arguments import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_ROUTING_KEY,
+    MAX_AGE,
     QUORUM,
     STREAM,
     UNLIMITED_DELIVERIES,
     queue_type_of,
 )
+from topology.durations import age_ms
 
 DROP_HEAD: Final = "drop-head"
 
@@ -86,4 +88,5 @@ def features_of(arguments: Mapping[str, Any]) -> QueueFeatures:
         single_active_consumer=bool(arguments.get("x-single-active-consumer")),
         delivery_limit=None if delivery_limit == UNLIMITED_DELIVERIES else delivery_limit,
         consumer_timeout_ms=consumer_timeout_ms or None,
+        max_age_ms=age_ms(arguments.get(MAX_AGE, "")),
     )

@@ -1,7 +1,7 @@
 """The class basic, but for publish, ack, nack and reject, which are the compiled core's."""
-from typing import Any, Final
+from typing import Any
 
-from amqp091.errors import ChannelError, NotAllowed, NotImplemented_, PreconditionFailed
+from amqp091.errors import ChannelError, NotAllowed, NotImplemented_
 from amqp091.method_table import (
     BasicCancel,
     BasicCancelOk,
@@ -15,17 +15,14 @@ from amqp091.method_table import (
     BasicRecoverAsync,
     BasicRecoverOk,
 )
-from amqp091.tables import type_name
 from gateway.channel import Channel
 from gateway.consumers import Consumer
-from gateway.handlers import replies
+from gateway.handlers import replies, streams
 from gateway.prefetch import NO_LIMIT
-from topology.model import QUEUE, Queue
-from topology.names import GENERATED_CONSUMER_PREFIX, REPLY_QUEUE, described, generated
+from topology.consumer_arguments import check_consume
+from topology.model import QUEUE
+from topology.names import GENERATED_CONSUMER_PREFIX, REPLY_QUEUE, generated
 from topology.permissions import READ
-from topology.value_types import INTEGER_TYPES
-
-CONSUMER_PRIORITY: Final = "x-priority"
 
 
 async def qos(channel: Channel, method: BasicQos) -> None:
@@ -66,7 +63,10 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
         raise NotAllowed(f"attempt to reuse consumer tag '{method.consumer_tag}'")
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
-    _check_consumer_arguments(queue, method)
+    check_consume(queue, method.arguments)
+    of_stream = streams.is_stream(queue)
+    if of_stream:
+        streams.check_consume(channel, queue, method)
     limit = connection.gateway.settings.consumer_max_per_channel
     if limit and len(channel.consumers) >= limit:
         raise NotAllowed(f"reached maximum ({limit}) of consumers per channel")
@@ -77,7 +77,7 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
         queue,
         channel.add_consumer(tag.encode("utf-8", "surrogateescape"), queue.shard, method.no_ack),
         method.no_ack,
-        method.exclusive,
+        method.exclusive and not of_stream,     # every consumer of a stream has it for itself
         channel.prefetch_count,
         method.arguments,
     )
@@ -99,15 +99,6 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
         raise
 
 
-def _check_consumer_arguments(queue: Queue, method: BasicConsume) -> None:
-    priority = method.arguments.get(CONSUMER_PRIORITY, 0)
-    if type_name(priority) not in INTEGER_TYPES:
-        raise PreconditionFailed(
-            f"invalid arg '{CONSUMER_PRIORITY}' for {described(QUEUE, queue.name, queue.vhost)}: "
-            f'"expected integer, got {type_name(priority)}"'
-        )
-
-
 async def cancel(channel: Channel, method: BasicCancel) -> None:
     """No delivery after cancel-ok; what was delivered stays the client's to settle. An unknown tag is no error."""
     consumer = channel.consumers.get(method.consumer_tag)
@@ -123,6 +114,7 @@ async def get(channel: Channel, method: BasicGet) -> None:
     name = channel.expanded(method.queue)
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
+    streams.check_supports(queue, "basic.get")
     answer = await channel.connection.gateway.requests.ask(
         queue.shard,
         {

@@ -20,7 +20,7 @@ from amqp091.method_table import (
     QueueUnbindOk,
 )
 from gateway.channel import Channel
-from gateway.handlers import replies
+from gateway.handlers import replies, streams
 from gateway.handlers.binding import Bind, change_binding
 from gateway.replies import is_reply_name
 from topology.arguments import DEAD_LETTER_EXCHANGE, check_name_argument, check_server_named
@@ -143,6 +143,7 @@ async def purge(channel: Channel, method: QueuePurge) -> None:
     name = channel.expanded(method.queue)
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
+    streams.check_supports(queue, "queue.purge")
     answer = await channel.ask(queue.shard, {"verb": "purge", "queue_id": queue.queue_id})
     if not method.nowait:
         channel.send(QueuePurgeOk(message_count=answer["message_count"]))
