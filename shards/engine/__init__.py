@@ -9,6 +9,7 @@
     dispatch        queues to consumers; basic.get
     settling        acked, rejected, requeued
     relay           messages handed to queues of other shards
+    death           what a dead letter says of its deaths; circles
     members         how consumers, channels, connections and gateways come and go
     engine          the surface for Python
 """

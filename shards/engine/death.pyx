@@ -1,0 +1,259 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""What a dead letter says of its deaths, in its headers; and whether it goes in circles.
+
+x-death is an array of tables, the latest death first, one for each (queue, reason). When a message dies of the same
+reason in the same queue again, its table moves to the front and its count grows; all else in it is of the first
+time. Fields, in this order:
+
+    original-expiration  S   the property expiration, where the message had one (the dead letter has none)
+    count                l
+    reason               S   rejected, expired, maxlen, delivery_limit
+    queue                S
+    time                 T   seconds
+    exchange             S
+    routing-keys         A   of S: the key and those of the header CC; those of BCC are left out
+
+x-first-death-reason, -queue and -exchange are written once, x-last-death-* each time. What a client has put there is
+replaced at the first death. (rabbit_dead_letter.erl, mc.erl and mc_amqpl.erl of RabbitMQ 4)
+
+Decides neither where a dead letter goes nor when. Takes lengths only after they were checked.
+"""
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, strlen
+
+from amqp091.property_edit cimport (
+    Name, PropertyEdit, Scratch, begin_length, clear_scratch, edit_properties, end_length, free_scratch, put_bytes,
+    put_int64_field, put_longstr, put_longstr_field, put_name, store64,
+)
+from amqp091.scanner cimport (
+    PROPERTY_EXPIRATION, ContentHeader, Field, find_field, load64, next_field, parse_properties,
+)
+
+from amqp091.scanner import scan_error
+
+cdef enum:
+    # The oldest deaths beyond this are forgotten: the properties of a message have to fit into one frame, and
+    # clients take frames of 128 KiB. A death takes about 150 bytes.
+    DEATHS_BYTES_MAX = 64 << 10
+    REMOVED_FIELDS = 9
+    FIRST_DEATH_FIELDS = 3
+    KEY_FIELDS = 2
+
+cdef const char *X_DEATH = "x-death"
+cdef const char *COUNT = "count"
+cdef const char *REASON = "reason"
+cdef const char *QUEUE = "queue"
+cdef const char *CC = "CC"
+cdef const char *REJECTED = "rejected"
+
+# Kept, where the message died before, are the first FIRST_DEATH_FIELDS; where its keys stay, the last KEY_FIELDS.
+cdef Name REMOVED[REMOVED_FIELDS]
+
+
+cdef void set_name(Name *name, const char *text) noexcept:
+    name.text = text
+    name.text_bytes = <uint8_t> strlen(text)
+
+
+set_name(&REMOVED[0], "x-first-death-reason")
+set_name(&REMOVED[1], "x-first-death-queue")
+set_name(&REMOVED[2], "x-first-death-exchange")
+set_name(&REMOVED[3], "x-death")
+set_name(&REMOVED[4], "x-last-death-reason")
+set_name(&REMOVED[5], "x-last-death-queue")
+set_name(&REMOVED[6], "x-last-death-exchange")
+set_name(&REMOVED[7], "CC")
+set_name(&REMOVED[8], "BCC")
+
+
+cdef const char *reason_text(uint8_t reason) noexcept nogil:
+    if reason == REASON_EXPIRED:
+        return "expired"
+    if reason == REASON_MAXLEN:
+        return "maxlen"
+    if reason == REASON_DELIVERY_LIMIT:
+        return "delivery_limit"
+    return REJECTED
+
+
+cdef inline bint says(const Field *field, const void *text, size_t text_bytes) noexcept nogil:
+    return field.letter == c"S" and field.value_bytes == text_bytes and memcmp(field.value, text, text_bytes) == 0
+
+
+cdef inline bint field_says(const Field *table, const char *name, const void *text, size_t text_bytes) noexcept nogil:
+    """Whether a table within a table or an array has a string field with this text."""
+    cdef Field field
+    return find_field(table.value - 4, table.value_bytes + 4, name, strlen(name), &field) \
+        and says(&field, text, text_bytes)
+
+
+cdef inline bint is_of(const Field *table, const Death *death) noexcept nogil:
+    """Whether an entry of x-death is of this queue and this reason."""
+    cdef const char *reason = reason_text(death.reason)
+    return table.letter == c"F" and field_says(table, QUEUE, death.queue, death.queue_bytes) \
+        and field_says(table, REASON, reason, strlen(reason))
+
+
+cdef bint earlier_deaths(const ContentHeader *header, const Death *death, Field *deaths) noexcept nogil:
+    """The array x-death of this broker, where the message has one."""
+    return death.recorded and header.headers != NULL \
+        and find_field(header.headers, header.headers_bytes, X_DEATH, strlen(X_DEATH), deaths) \
+        and deaths.letter == c"A"
+
+
+cdef bint is_cycle(const ContentHeader *header, const Death *death, const uint8_t *target,
+                   uint8_t target_bytes) noexcept nogil:
+    """RabbitMQ's rule: the target is among the queues that it died in, and it was not rejected since."""
+    cdef Field deaths, entry
+    cdef size_t at = 0
+    if death.reason == REASON_REJECTED:
+        return False
+    if death.queue_bytes == target_bytes and memcmp(death.queue, target, target_bytes) == 0:
+        return True
+    if not earlier_deaths(header, death, &deaths):
+        return False
+    while next_field(deaths.value, deaths.value_bytes, False, &at, &entry):
+        if entry.letter != c"F" or field_says(&entry, REASON, REJECTED, strlen(REJECTED)):
+            return False
+        if field_says(&entry, QUEUE, target, target_bytes):
+            return True
+    return False
+
+
+# -- writing
+
+cdef int put_routing_keys(Scratch *out, const ContentHeader *header, const Death *death) except -1:
+    cdef Field keys, key
+    cdef size_t start, at = 0
+    put_name(out, "routing-keys", c"A")
+    start = begin_length(out)
+    put_bytes(out, b"S", 1)
+    put_longstr(out, death.routing_key, death.routing_key_bytes)
+    if header.headers != NULL and find_field(header.headers, header.headers_bytes, CC, strlen(CC), &keys) \
+            and keys.letter == c"A":
+        while next_field(keys.value, keys.value_bytes, False, &at, &key):
+            if key.letter == c"S":
+                put_bytes(out, key.start, key.field_bytes)
+    return end_length(out, start)
+
+
+cdef int put_new_death(Scratch *out, const ContentHeader *header, const Death *death) except -1:
+    cdef const char *reason = reason_text(death.reason)
+    cdef size_t start
+    put_bytes(out, b"F", 1)
+    start = begin_length(out)
+    if header.expiration != NULL:
+        put_longstr_field(out, "original-expiration", header.expiration, header.expiration_bytes)
+    put_int64_field(out, COUNT, c"l", 1)
+    put_longstr_field(out, REASON, <const uint8_t *> reason, strlen(reason))
+    put_longstr_field(out, QUEUE, death.queue, death.queue_bytes)
+    put_int64_field(out, "time", c"T", death.time_s)
+    put_longstr_field(out, "exchange", death.exchange, death.exchange_bytes)
+    put_routing_keys(out, header, death)
+    return end_length(out, start)
+
+
+cdef bint find_death(const Field *deaths, const Death *death, Field *entry, Field *count) noexcept nogil:
+    """The entry of an earlier death of this queue and reason, with a count."""
+    cdef size_t at = 0
+    while next_field(deaths.value, deaths.value_bytes, False, &at, entry):
+        if is_of(entry, death):
+            return find_field(entry.value - 4, entry.value_bytes + 4, COUNT, strlen(COUNT), count) \
+                and count.letter == c"l"
+    return False
+
+
+cdef int put_deaths(Scratch *out, const ContentHeader *header, const Death *death, const Field *deaths) except -1:
+    """x-death with this death in front; `deaths` is the one that the message had, or NULL."""
+    cdef Field entry, count
+    cdef size_t start, place, at = 0
+    put_name(out, X_DEATH, c"A")
+    start = begin_length(out)
+    if deaths != NULL and find_death(deaths, death, &entry, &count):
+        place = out.used + (count.value - entry.start)
+        put_bytes(out, entry.start, entry.field_bytes)
+        store64(out.data + place, load64(count.value) + 1)
+    else:
+        put_new_death(out, header, death)
+    if deaths != NULL:
+        while next_field(deaths.value, deaths.value_bytes, False, &at, &entry):
+            if is_of(&entry, death):
+                continue
+            if out.used - start + entry.field_bytes > DEATHS_BYTES_MAX:
+                break
+            put_bytes(out, entry.start, entry.field_bytes)
+    return end_length(out, start)
+
+
+cdef int write_death(Scratch *out, Scratch *fields, const ContentHeader *header, const Death *death) except -1:
+    cdef Field found
+    cdef const Field *deaths = NULL
+    cdef PropertyEdit edit
+    cdef const char *reason = reason_text(death.reason)
+    cdef int first = 0
+    if earlier_deaths(header, death, &found):
+        deaths = &found
+        first = FIRST_DEATH_FIELDS
+    clear_scratch(fields)
+    put_deaths(fields, header, death, deaths)
+    if deaths == NULL:
+        put_longstr_field(fields, "x-first-death-reason", <const uint8_t *> reason, strlen(reason))
+        put_longstr_field(fields, "x-first-death-queue", death.queue, death.queue_bytes)
+        put_longstr_field(fields, "x-first-death-exchange", death.exchange, death.exchange_bytes)
+    put_longstr_field(fields, "x-last-death-reason", <const uint8_t *> reason, strlen(reason))
+    put_longstr_field(fields, "x-last-death-queue", death.queue, death.queue_bytes)
+    put_longstr_field(fields, "x-last-death-exchange", death.exchange, death.exchange_bytes)
+    edit.removed = PROPERTY_EXPIRATION
+    edit.removed_fields = &REMOVED[first]
+    edit.removed_field_count = REMOVED_FIELDS - first - (0 if death.rekeyed else KEY_FIELDS)
+    edit.added = fields.data
+    edit.added_bytes = fields.used
+    return edit_properties(out, header, &edit)
+
+
+# -- for Python: tests
+
+cdef int take_death(Death *death, bytes queue, bytes exchange, bytes routing_key, reason, bint recorded,
+                    bint rekeyed, uint64_t time_s) except -1:
+    if max(len(queue), len(exchange), len(routing_key)) > 255:
+        raise ValueError("a name has at most 255 bytes")
+    death.queue, death.queue_bytes = <const uint8_t *> queue, <uint8_t> len(queue)
+    death.exchange, death.exchange_bytes = <const uint8_t *> exchange, <uint8_t> len(exchange)
+    death.routing_key, death.routing_key_bytes = <const uint8_t *> routing_key, <uint8_t> len(routing_key)
+    death.reason = [reason_text(i).decode() for i in range(REASON_COUNT)].index(reason)
+    death.recorded, death.rekeyed, death.time_s = recorded, rekeyed, time_s
+    return 0
+
+
+def with_death(bytes properties not None, *, bytes queue not None, bytes exchange not None,
+               bytes routing_key not None, str reason not None, bint recorded, bint rekeyed, uint64_t time_s) -> bytes:
+    """The properties of the dead letter."""
+    cdef ContentHeader header
+    cdef Death death
+    cdef Scratch out, fields
+    cdef int failed = parse_properties(<const uint8_t *> properties, len(properties), &header)
+    if failed:
+        raise scan_error(failed)
+    take_death(&death, queue, exchange, routing_key, reason, recorded, rekeyed, time_s)
+    out.data = fields.data = NULL
+    out.used = out.capacity = fields.used = fields.capacity = 0
+    try:
+        write_death(&out, &fields, &header, &death)
+        return (<const char *> out.data)[:out.used]
+    finally:
+        free_scratch(&out)
+        free_scratch(&fields)
+
+
+def goes_in_circles(bytes properties not None, *, bytes queue not None, str reason not None, bint recorded,
+                    bytes target not None) -> bool:
+    """Whether a message that dies in `queue` must not go to `target`."""
+    cdef ContentHeader header
+    cdef Death death
+    cdef int failed = parse_properties(<const uint8_t *> properties, len(properties), &header)
+    if failed:
+        raise scan_error(failed)
+    take_death(&death, queue, b"", b"", reason, recorded, False, 0)
+    if len(target) > 255:
+        raise ValueError("a name has at most 255 bytes")
+    return is_cycle(&header, &death, <const uint8_t *> target, <uint8_t> len(target))
