@@ -42,6 +42,7 @@ cdef enum:
     # flags of PUBLISH
     PUBLISH_PERSISTENT = 1      # delivery-mode 2
     PUBLISH_CONFIRM = 2         # the channel is in confirm mode
+    PUBLISH_DELAYED = 4         # not ready before a time that stands behind the fixed fields
     # flags of SETTLE
     SETTLE_MULTIPLE = 1
     # extra of SETTLE
@@ -66,9 +67,10 @@ cdef packed struct RecordHeader:
     uint16_t extra
 
 
-# A message for one or more queues of one shard: 40 bytes, then queue_count
-# queue ids of 4 bytes (padded to 8), then exchange, routing key, properties
-# (property flags and list as they came in the content header), body; padded.
+# A message for one or more queues of one shard: 40 bytes, with PUBLISH_DELAYED
+# not_before_ms (8 bytes, wall clock), then queue_count queue ids of 4 bytes
+# (padded to 8), then exchange, routing key, properties (property flags and list
+# as they came in the content header), body; padded.
 cdef packed struct PublishRecord:
     uint32_t record_bytes
     uint8_t kind

@@ -10,8 +10,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport (
     KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE, OUTCOME_REJECT,
-    PUBLISH_CONFIRM, PUBLISH_PERSISTENT, RECORD_ALIGNMENT, SETTLE_MULTIPLE, CreditRecord, PublishRecord, RecordHeader,
-    RefusedRecord, SettleRecord, aligned,
+    PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT, SETTLE_MULTIPLE, CreditRecord,
+    PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
 )
 from log.formats cimport NO_TTL, ttl_attribute
 from log.store cimport Entry, Message
@@ -79,6 +79,11 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     if record.record_bytes < sizeof(PublishRecord):
         raise BadRecord("a publish without its fields")
     prefix = sizeof(PublishRecord) + aligned(<size_t> record.queue_count * sizeof(uint32_t))
+    queue_ids = <const uint32_t *> (record + 1)
+    message.delayed = record.flags & PUBLISH_DELAYED != 0
+    if message.delayed:
+        prefix += sizeof(uint64_t)
+        queue_ids += 2
     message.content_bytes = (
         <size_t> record.exchange_bytes + record.routing_key_bytes + record.properties_bytes + record.body_bytes
     )
@@ -92,9 +97,10 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     message.routing_key_bytes = record.routing_key_bytes
     message.priority = record.priority
     message.persistent = record.flags & PUBLISH_PERSISTENT
-    message.delayed = False
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = engine.now_ms
+    if message.delayed:
+        message.received_at_ms = (<const uint64_t *> (record + 1))[0]
 
     if record.queue_count > engine.scratch_capacity:
         grow_scratch(engine, record.queue_count)
@@ -102,7 +108,6 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
         ids = engine.scratch_ids
         numbers = engine.scratch_numbers
         attributes = engine.scratch_attributes
-    queue_ids = <const uint32_t *> (record + 1)
     for i in range(record.queue_count):
         queue = engine.recent
         if queue == NULL or queue.queue_id != queue_ids[i]:

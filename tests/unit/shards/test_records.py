@@ -5,7 +5,7 @@ import pytest
 
 from shards.engine import BadRecord
 from tests.unit.shards.conftest import Bench
-from tests.unit.shards.wire import PUBLISH, credit, publish, request, settle
+from tests.unit.shards.wire import DELAYED, PUBLISH, credit, publish, request, settle
 
 
 def test_receive_stops_at_json_and_goes_on_behind_it(bench: Bench) -> None:
@@ -19,7 +19,10 @@ def test_receive_stops_at_json_and_goes_on_behind_it(bench: Bench) -> None:
     assert bench.ready() == 2
 
 
-@pytest.mark.parametrize("record", [publish(1), settle(1, 1), credit(1, 1), request(1, verb="barrier")])
+@pytest.mark.parametrize(
+    "record",
+    [publish(1), publish([1, 2, 3], not_before_ms=5), settle(1, 1), credit(1, 1), request(1, verb="barrier")],
+)
 def test_a_record_cut_short(bench: Bench, record: bytes) -> None:
     for size in range(1, len(record)):
         with pytest.raises(BadRecord):
@@ -47,10 +50,31 @@ def test_inner_lengths_beyond_the_record(bench: Bench, lie: tuple[int, int, int]
     assert PUBLISH.size == 40
 
 
+def test_a_delay_that_does_not_fit_the_record(bench: Bench) -> None:
+    """The flag moves everything behind it by eight bytes: content that fitted is beyond the end now."""
+    raw = bytearray(publish(1, b"", routing_key=b"", properties=b"\0\0"))
+    raw[5] |= DELAYED
+    with pytest.raises(BadRecord):
+        bench.engine.receive(0, bytes(raw))
+
+
+@pytest.mark.parametrize("queues", [[1], [1, 2], [2, 1, 3]])
+def test_a_delayed_record_is_read_behind_its_time(bench: Bench, queues: list[int]) -> None:
+    bench.engine.now_ms = 1_700_000_000_000
+    bench.feed(
+        publish(queues, b"later", exchange=b"x", not_before_ms=bench.engine.now_ms + 1),
+        publish(queues, b"past", exchange=b"x", not_before_ms=bench.engine.now_ms),
+    )
+    bench.consume(1)
+    (record,) = bench.take()
+    assert (record.exchange, record.routing_key, record.body) == (b"x", b"key", b"past")
+    assert bench.engine.describe(1)["messages_delayed"] == 1
+
+
 def test_noise_is_refused_or_harmless(bench: Bench) -> None:
     dice = random.Random(20)
     bench.consume(1)
-    good = publish([1, 2], b"body") + settle(1, 1) + credit(1, 5)
+    good = publish([1, 2], b"body") + publish([1, 2, 1], not_before_ms=1) + settle(1, 1) + credit(1, 5)
     for _ in range(3000):
         raw = bytearray(good)
         for _ in range(dice.randint(1, 4)):
