@@ -19,7 +19,7 @@ from typing import Any, Final
 from broker.children import Child, describe_exit, restart_delay_s, watch
 from broker.ground import Ground
 from broker.health import Health
-from broker.link_registry import PEER_ROLE, LinkRegistry
+from broker.link_registry import LinkRegistry
 from broker.listening import shown
 from broker.process import EXIT_CANNOT_START, EXIT_FAILED
 from broker.settings import plain
@@ -263,19 +263,19 @@ class Supervisor:
             case "links.open":
                 child.takes_links = True
                 child.link_address = message.get("address")
-                self._guard_links(child, lambda: self._links.connect(child, self._peers(child)))
+                self._guard_links(child, lambda: self._links.connect(child, self._children.values()))
             case "link.broken":
                 peer = self._children[f"{message['peer_role']}-{message['peer']}"]
                 if peer.takes_links and peer.incarnation == message["incarnation"]:
-                    self._guard_links(child, lambda: self._links.renew(child, peer))
+                    client, server = (peer, child) if message["serving"] else (child, peer)
+                    self._guard_links(child, lambda: self._links.renew(client, server))
+            case "link.wanted":
+                self._links.want(child, self._children[f"shard-{message['shard']}"])
             case "failed":
                 self._on_failed(child, str(message["text"]))
             case verb:
                 raise ControlError(503, f"the supervisor does not know {verb!r}")
         return None
-
-    def _peers(self, child: Child) -> list[Child]:
-        return self._shards if PEER_ROLE[child.role] == "shard" else self._gateways
 
     def _guard_links(self, child: Child, change: Callable[[], None]) -> None:
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from bus.control import ControlClient, ControlError, Message
 from bus.doorbell import Doorbell
-from bus.links import ZEROMQ, LinkEnd, LinkSet
+from bus.links import ZEROMQ, LinkEnd, LinkSet, link_message
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,14 @@ class ProcessContext:
         self._links = links
         self.control.push(message)
         return links
+
+    def want_link(self, shard: int) -> None:
+        """A shard has something for another: the supervisor joins them as soon as both are there."""
+        self.control.push({"verb": "link.wanted", "shard": shard})
+
+    def report_broken(self, link: LinkEnd) -> None:
+        """A link carried nonsense: the supervisor makes it anew."""
+        self.control.push(link_message("link.broken", link))
 
     async def ready(self) -> None:
         """The process serves from now on."""

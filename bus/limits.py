@@ -8,6 +8,10 @@ its socket costs a gateway at most this per shard (and one message)."""
 LINK_RING_BYTES: Final = 2 * 1024 * 1024
 """Default size of one direction of a link: in flight between two processes, small enough to stay in the cache."""
 
+SHARD_LINK_RING_BYTES_MAX: Final = 256 * 1024
+"""Of a link between two shards, whatever others have: few messages die on one shard and go to another, and of these
+links there may be nearly as many as the square of the shards."""
+
 LINK_PENDING_BYTES_MAX: Final = 4 * 1024 * 1024
 """What may wait on one side of a link for room at the other before the link counts as congested."""
 

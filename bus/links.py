@@ -1,6 +1,7 @@
 """The links of one process: the interface of a link's end, and the set that opens, drains and closes them.
 
-A link joins one incarnation of a gateway to one incarnation of a shard and carries ordered batches both ways. Two
+A link joins one incarnation of a client, a gateway or a shard, to one incarnation of the shard that serves it, and
+carries ordered batches both ways. Two shards may be joined by two links, one for each that is the other's client. Two
 kinds stand behind one interface: shared memory (bus/ring.pyx) and ZeroMQ (bus/zmq_link.py). The supervisor says when
 a link is up or down; the set opens its end, calls back for every batch, and lets the process sleep only when no ring
 holds anything.
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bus.limits import LINK_TURN_BATCHES_MAX
 from bus.ring import LinkBroken, RingEnd
-from bus.zmq_link import ZmqConnection, ZmqEnd, ZmqListener
+from bus.zmq_link import ZmqConnection, ZmqEnd, ZmqListener, zmq_identity
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -28,13 +29,21 @@ logger = logging.getLogger(__name__)
 SHARED_MEMORY: Final = "shared-memory"
 ZEROMQ: Final = "zeromq"
 
-SENDING_RING: Final = {"gateway": 0, "shard": 1}
-"""Ring 0 runs from the gateway to the shard, ring 1 back."""
+SHARD: Final = "shard"
+
+Key = tuple[bool, str, int]
+"""Which link of a process: does it serve, the role of its peer, the peer's index."""
+
+PEER_FIELDS: Final = ("serving", "peer_role", "peer", "incarnation")
+"""What names a link in what the supervisor is told and tells."""
 
 
 class LinkEnd(Protocol):
     """One side of a link; ordered batches both ways; never blocks."""
 
+    @property
+    def serving(self) -> bool:
+        """Is this the serving shard's end? Else it is its client's."""
     @property
     def peer_role(self) -> str: ...
     @property
@@ -67,6 +76,18 @@ class LinkEnd(Protocol):
         """Moves what is pending as far as there is room; True where congestion has ended."""
     def can_pump(self) -> bool: ...
     def has_input(self) -> bool: ...
+
+
+def key_of(link: LinkEnd) -> Key:
+    return link.serving, link.peer_role, link.peer
+
+
+def link_message(verb: str, link: LinkEnd) -> dict[str, Any]:
+    """For the supervisor, about this end's link."""
+    return {
+        "verb": verb, "serving": link.serving, "peer_role": link.peer_role, "peer": link.peer,
+        "incarnation": link.peer_incarnation,
+    }
 
 
 def _ignore(link: LinkEnd) -> None:
@@ -117,8 +138,8 @@ class LinkSet:
         self._doorbell = doorbell
         self._peer_doorbell = peer_doorbell
         self._push = push
-        self._ends: dict[int, LinkEnd] = {}
-        self._connections: dict[int, ZmqConnection] = {}
+        self._ends: dict[Key, LinkEnd] = {}
+        self._connections: dict[Key, ZmqConnection] = {}
         self._listener: ZmqListener | None = None
         self._scheduled = False
         self._closed = False
@@ -129,9 +150,9 @@ class LinkSet:
 
     # --- for the process
 
-    def get(self, peer: int) -> LinkEnd | None:
-        """The link to that peer, None while it is down."""
-        return self._ends.get(peer)
+    def get(self, shard: int) -> LinkEnd | None:
+        """The link over which this process is that shard's client, None while it is down."""
+        return self._ends.get((False, SHARD, shard))
 
     def up(self) -> list[LinkEnd]:
         return list(self._ends.values())
@@ -149,15 +170,15 @@ class LinkSet:
         if self._doorbell is not None:
             self._doorbell.awake()
             self._loop.remove_reader(self._doorbell.descriptor)
-        for peer in list(self._ends):
-            self._drop(peer)
+        for end in list(self._ends.values()):
+            self._drop(end)
         if self._listener is not None:
             self._listener.close()
 
     # --- for the supervisor's messages
 
     def listen(self, address: str) -> None:
-        """A shard's side of ZeroMQ links; before link.up of the first."""
+        """The serving side of ZeroMQ links; before link.up of the first."""
         self._listener = ZmqListener(self._loop, address)
 
     def receive_push(self, message: dict[str, Any]) -> None:
@@ -166,43 +187,42 @@ class LinkSet:
         if message["verb"] == "link.up":
             self._link_up(message)
         elif message["verb"] == "link.down":
-            end = self._ends.get(message["peer"])
+            end = self._ends.get((message["serving"], message["peer_role"], message["peer"]))
             if end is not None and end.peer_incarnation == message["incarnation"]:
                 self._link_down(end)
 
     def _link_up(self, message: dict[str, Any]) -> None:
-        peer: int = message["peer"]
-        old = self._ends.get(peer)
+        key: Key = (message["serving"], message["peer_role"], message["peer"])
+        old = self._ends.get(key)
         if old is not None:
             self._link_down(old)
         try:
             end = self._open(message)
         except (LinkBroken, OSError) as error:
             # Its file is already gone when the peer died meanwhile; then link.down is on its way.
-            logger.warning("the link to %s %d cannot be opened: %s", message["peer_role"], peer, error)
-            self._report_broken(message["peer_role"], peer, message["incarnation"])
+            logger.warning("the link to %s %d cannot be opened: %s", message["peer_role"], message["peer"], error)
+            self._push({name: message[name] for name in PEER_FIELDS} | {"verb": "link.broken"})
             return
-        self._ends[peer] = end
+        self._ends[key] = end
         self._call(self._on_up, end)
         self.schedule()
 
     def _open(self, message: dict[str, Any]) -> LinkEnd:
+        serving: bool = message["serving"]
         role: str = message["peer_role"]
         peer: int = message["peer"]
         incarnation: int = message["incarnation"]
         if message["kind"] == SHARED_MEMORY:
             assert self._peer_doorbell is not None, "shared memory needs doorbells"
-            return RingEnd(
-                message["path"], SENDING_RING[self.role], role, peer, incarnation, self._peer_doorbell(role, peer)
-            )
+            return RingEnd(message["path"], serving, role, peer, incarnation, self._peer_doorbell(role, peer))
         end: ZmqEnd
-        if self._listener is not None:
+        if serving:
+            assert self._listener is not None, "who serves over ZeroMQ listens"
             end = self._listener.open(role, peer, incarnation)
         else:
-            connection = ZmqConnection(
-                self._loop, message["address"], self.index, self.incarnation, role, peer, incarnation
-            )
-            self._connections[peer] = connection
+            identity = zmq_identity(self.role, self.index, self.incarnation)
+            connection = ZmqConnection(self._loop, message["address"], identity, role, peer, incarnation)
+            self._connections[serving, role, peer] = connection
             end = connection.end
         end.on_input = self.schedule
         return end
@@ -214,21 +234,19 @@ class LinkSet:
                 self._call(self._on_batch, end, view)
         except LinkBroken as error:
             logger.warning("the rest of a link cannot be read: %s", error)
-        self._drop(end.peer)
+        self._drop(end)
         self._call(self._on_down, end)
         self.schedule()
 
-    def _drop(self, peer: int) -> None:
-        end = self._ends.pop(peer)
+    def _drop(self, end: LinkEnd) -> None:
+        key = key_of(end)
+        del self._ends[key]
         end.close()
-        connection = self._connections.pop(peer, None)
+        connection = self._connections.pop(key, None)
         if connection is not None:
             connection.close()
         elif self._listener is not None and isinstance(end, ZmqEnd):
             self._listener.forget(end)
-
-    def _report_broken(self, role: str, peer: int, incarnation: int) -> None:
-        self._push({"verb": "link.broken", "peer_role": role, "peer": peer, "incarnation": incarnation})
 
     # --- turns
 
@@ -272,10 +290,10 @@ class LinkSet:
             end.release()
         except LinkBroken as error:
             logger.error("link broken, it is made anew: %s", error)
-            if self._ends.get(end.peer) is end:
-                self._drop(end.peer)
+            if self._ends.get(key_of(end)) is end:
+                self._drop(end)
                 self._call(self._on_down, end)
-            self._report_broken(end.peer_role, end.peer, end.peer_incarnation)
+            self._push(link_message("link.broken", end))
 
     def _work_left(self) -> bool:
         try:

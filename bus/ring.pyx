@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""A link in shared memory: one file per (gateway incarnation, shard incarnation), a ring per direction.
+"""A link in shared memory: one file per (client incarnation, serving incarnation), a ring per direction.
 
     offset                   size        field
     0                           8        magic "WRNLINK1"
     8                           8        ring_bytes (u64), a multiple of the page size
-    4096                      256        control block of ring 0, gateway to shard
-    4096 + 256                256        control block of ring 1, shard to gateway
+    4096                      256        control block of ring 0, client to serving shard
+    4096 + 256                256        control block of ring 1, back
     8192               ring_bytes        ring 0
     8192 + ring_bytes  ring_bytes        ring 1
 
@@ -59,6 +59,9 @@ cdef enum:
     RINGS_OFFSET = 8192
     HEADER_BYTES = 8
     FRAGMENT_MORE = 1
+
+LINK_FILE_OVERHEAD_BYTES = RINGS_OFFSET
+"""What the file of a link takes beside its two rings."""
 
 cdef uint64_t BATCH_BYTES_MAX = LINK_BATCH_BYTES_MAX
 cdef Py_ssize_t PENDING_BYTES_MAX = LINK_PENDING_BYTES_MAX
@@ -151,6 +154,7 @@ cdef class _Fragment:
 
 cdef class RingEnd:
     """One side of a link in shared memory. See bus/links.py for what each method promises."""
+    cdef readonly bint serving
     cdef readonly str peer_role
     cdef readonly int peer
     cdef readonly int peer_incarnation
@@ -177,13 +181,13 @@ cdef class RingEnd:
     cdef uint64_t _ring_bytes
     cdef object _assembled          # bytearray of the fragments so far, or None
 
-    def __init__(self, path, int sending_ring, str peer_role, int peer, int peer_incarnation, Doorbell peer_bell):
-        """`sending_ring`: 0 in a gateway, 1 in a shard."""
+    def __init__(self, path, bint serving, str peer_role, int peer, int peer_incarnation, Doorbell peer_bell):
+        """`serving`: this is the serving shard's end, not its client's."""
         cdef _Mapping mapping = _Mapping(path)
+        cdef int sending_ring = 1 if serving else 0
         cdef int receiving_ring = 1 - sending_ring
         cdef uint8_t *control = mapping.control + sending_ring * CONTROL_BYTES
-        if sending_ring not in (0, 1):
-            raise ValueError("a link has two rings")
+        self.serving = serving
         self.peer_role = peer_role
         self.peer = peer
         self.peer_incarnation = peer_incarnation

@@ -1,8 +1,8 @@
-"""A link over ZeroMQ: the shard binds a ROUTER, each gateway connects a DEALER. Works where no memory is shared.
+"""A link over ZeroMQ: the serving shard binds a ROUTER, each client a DEALER. Works where no memory is shared.
 
-Frames of a message (behind the ROUTER's identity, which is "<gateway>.<incarnation>"):
+Frames of a message (behind the ROUTER's identity, which is "<client's role>-<index>.<incarnation>"):
 
-    [b"H"]                 gateway to shard: hello, answered by b"W"; both grant the first credit
+    [b"H"]                 client to shard: hello, answered by b"W"; both grant the first credit
     [b"W"]
     [b"D", batch]          one whole batch
     [b"C", u32]            so many bytes of batches were taken: their credit comes back
@@ -41,11 +41,13 @@ class ZmqEnd:
 
     def __init__(
         self,
+        serving: bool,
         peer_role: str,
         peer: int,
         peer_incarnation: int,
         transmit: Callable[[Sequence[Frame]], bool],
     ) -> None:
+        self.serving = serving
         self.peer_role = peer_role
         self.peer = peer
         self.peer_incarnation = peer_incarnation
@@ -143,7 +145,7 @@ class ZmqEnd:
 
 
 class ZmqListener:
-    """A shard's ROUTER, shared by its ends."""
+    """A shard's ROUTER, shared by the ends of the links that it serves."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
         self.address = address
@@ -154,19 +156,19 @@ class ZmqListener:
         self._pump = SocketPump(loop, socket, self._on_message)
 
     def open(self, peer_role: str, peer: int, peer_incarnation: int) -> ZmqEnd:
-        identity = peer_identity(peer, peer_incarnation)
+        identity = zmq_identity(peer_role, peer, peer_incarnation)
 
         def transmit(frames: Sequence[Frame]) -> bool:
             return self._pump.send([identity, *frames])
 
-        end = ZmqEnd(peer_role, peer, peer_incarnation, transmit)
+        end = ZmqEnd(True, peer_role, peer, peer_incarnation, transmit)
         self._ends[identity] = end
         for frames in self._early.pop(identity, []):
             end.on_message(frames)
         return end
 
     def forget(self, end: ZmqEnd) -> None:
-        self._ends.pop(peer_identity(end.peer, end.peer_incarnation), None)
+        self._ends.pop(zmq_identity(end.peer_role, end.peer, end.peer_incarnation), None)
 
     def close(self) -> None:
         self._pump.close()
@@ -176,26 +178,25 @@ class ZmqListener:
         if end is not None:
             end.on_message(frames[1:])
         elif frames[1:] == [HELLO]:
-            # A gateway may hear of the link before this side does. It sends nothing else before the welcome.
+            # A client may hear of the link before this side does. It sends nothing else before the welcome.
             self._early[frames[0]] = [frames[1:]]
 
 
 class ZmqConnection:
-    """A gateway's DEALER to one shard, with its one end."""
+    """A client's DEALER to one shard, with its one end."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         address: str,
-        own_index: int,
-        own_incarnation: int,
+        identity: bytes,
         peer_role: str,
         peer: int,
         peer_incarnation: int,
     ) -> None:
-        socket = open_socket(zmq.DEALER, routing_id=peer_identity(own_index, own_incarnation))
+        socket = open_socket(zmq.DEALER, routing_id=identity)
         socket.connect(address)
-        self.end = ZmqEnd(peer_role, peer, peer_incarnation, self._transmit)
+        self.end = ZmqEnd(False, peer_role, peer, peer_incarnation, self._transmit)
         self._pump = SocketPump(loop, socket, self.end.on_message)
         self._pump.send([HELLO])
 
@@ -206,5 +207,6 @@ class ZmqConnection:
         self._pump.close()
 
 
-def peer_identity(index: int, incarnation: int) -> bytes:
-    return f"{index}.{incarnation}".encode()
+def zmq_identity(role: str, index: int, incarnation: int) -> bytes:
+    """Of a client, at the ROUTER of a shard."""
+    return f"{role}-{index}.{incarnation}".encode()

@@ -1,5 +1,6 @@
 """One shard's turn: batches in, dispatch, batches out, watermarks, commits.
 
+Batches come from senders, as the engine numbers them: gateways, then the shards that hand messages over to this one.
 Owns the engine and its links' watermarks. Persists before it answers: a batch counts as
 durable when the group commit that covers it has returned; deliveries never wait for that.
 Opens nothing; shards/worker.py connects it to the world.
@@ -8,9 +9,10 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from bus.links import LinkEnd
+from bus.links import SHARD, LinkEnd
 from log.store import Store
 from shards.engine import BadRecord, Engine
+from shards.relay import Relay
 from shards.requests import Requests
 from shards.watermarks import Watermark
 
@@ -26,7 +28,6 @@ REFUSAL_LOG_INTERVAL_S: Final = 1.0
 class Links(Protocol):
     """The links that are up."""
 
-    def get(self, peer: int) -> LinkEnd | None: ...
     def schedule(self) -> None: ...
 
 
@@ -50,6 +51,7 @@ class Shard:
         engine: Engine,
         store: Store,
         requests: Requests,
+        relay: Relay,
         *,
         clock_ms: Callable[[], int],
         report_broken: Callable[[LinkEnd], None],
@@ -58,71 +60,95 @@ class Shard:
         self.engine = engine
         self.store = store
         self.requests = requests
+        self.relay = relay
         self.links: Links
         self.commit: Commit
         self.alarm: Alarm
         self._clock_ms = clock_ms
         self._report_broken = report_broken
-        self._watermarks: dict[int, Watermark] = {}
-        self._broken: set[int] = set()
+        self._first_shard = engine.sender_count - engine.shard_count
+        self._ends: dict[int, LinkEnd] = {}             # by sender
+        self._watermarks: dict[int, Watermark] = {}     # by sender
+        self._broken: set[LinkEnd] = set()
         self._refused_told = 0
         self._refused_told_at_s = -REFUSAL_LOG_INTERVAL_S
 
     # callbacks of the links
 
+    def _sender(self, link: LinkEnd) -> int:
+        return self._first_shard + link.peer if link.peer_role == SHARD else link.peer
+
     def on_up(self, link: LinkEnd) -> None:
-        logger.info("link to gateway %d is up", link.peer)
-        self._watermarks[link.peer] = Watermark()
-        self._broken.discard(link.peer)
+        if not link.serving:
+            logger.info("link to shard %d is up", link.peer)
+            self.relay.on_up(link)
+            return
+        logger.info("link from %s %d is up", link.peer_role, link.peer)
+        sender = self._sender(link)
+        self._ends[sender] = link
+        self._watermarks[sender] = Watermark()
 
     def on_down(self, link: LinkEnd) -> None:
-        """Whatever the gateway had here goes: what it held is ready again."""
-        logger.info("link to gateway %d is down", link.peer)
-        self._watermarks.pop(link.peer, None)
-        self.requests.gateway_down(link.peer)
+        """Whatever a gateway had here goes: what it held is ready again."""
+        self._broken.discard(link)
+        if not link.serving:
+            logger.info("link to shard %d is down", link.peer)
+            self.relay.on_down(link)
+            return
+        logger.info("link from %s %d is down", link.peer_role, link.peer)
+        sender = self._sender(link)
+        self._ends.pop(sender, None)
+        self._watermarks.pop(sender, None)
+        self.requests.gateway_down(sender)
 
     def on_writable(self, link: LinkEnd) -> None:
-        self.engine.set_congested(link.peer, False)
+        if link.serving:
+            self.engine.set_congested(self._sender(link), False)
 
     def on_batch(self, link: LinkEnd, view: memoryview) -> None:
         """All records of a batch, in order."""
-        gateway = link.peer
-        if gateway in self._broken:
+        if link in self._broken:
             return
-        position_before = self.store.appended_position
         self.engine.now_ms = self._clock_ms()
         try:
-            self._apply(gateway, view)
+            if link.serving:
+                self._receive(self._sender(link), view)
+            else:
+                self.relay.on_batch(link, view)
         except BadRecord as error:
-            logger.error("a batch of gateway %d is broken, its link is made anew: %s", gateway, error)
-            self._broken.add(gateway)
+            logger.error("a batch of %s %d is broken, its link is made anew: %s", link.peer_role, link.peer, error)
+            self._broken.add(link)
             self._report_broken(link)
             return
-        position = self.store.appended_position
-        self._watermarks[gateway].applied(position if position != position_before else None)
         self.engine.dispatch()
         self._flush(EARLY_FLUSH_BYTES)
 
-    def _apply(self, gateway: int, view: memoryview) -> None:
+    def _receive(self, sender: int, view: memoryview) -> None:
+        position_before = self.store.appended_position
+        self._apply(sender, view)
+        position = self.store.appended_position
+        self._watermarks[sender].applied(position if position != position_before else None)
+
+    def _apply(self, sender: int, view: memoryview) -> None:
         engine = self.engine
         end = len(view)
-        offset = engine.receive(gateway, view)
+        offset = engine.receive(sender, view)
         while offset < end:
             kind, request_id, document, offset = engine.read_json(view, offset)
             # A request sees the queues as if every message before it had found its consumer at once.
             engine.dispatch()
-            self.requests.handle(gateway, kind, request_id, document)
+            self.requests.handle(sender, kind, request_id, document)
             # one batch may ask for many large messages: what a link takes at once has a limit
             self._flush(EARLY_FLUSH_BYTES)
-            offset = engine.receive(gateway, view, offset)
+            offset = engine.receive(sender, view, offset)
 
     def on_idle(self) -> None:
         """The end of a turn: what it produced leaves, what it appended is committed."""
         self.engine.dispatch()
-        for gateway, watermark in self._watermarks.items():
+        for sender, watermark in self._watermarks.items():
             news = watermark.news()
             if news is not None:
-                self.engine.watermark(gateway, *news)
+                self.engine.watermark(sender, *news)
         self._flush(0)
         self.commit.request()
         if not self.engine.idle:
@@ -138,21 +164,22 @@ class Shard:
 
     def _flush(self, minimum_bytes: int) -> None:
         engine = self.engine
-        for gateway in engine.pending():
-            batch = engine.outgoing(gateway)
+        for sender in engine.pending():
+            batch = engine.outgoing(sender)
             if len(batch) < minimum_bytes:
                 continue
-            link = self.links.get(gateway)
+            link = self._ends.get(sender)
             if link is not None:
                 link.send(batch)
                 if link.congested:
-                    engine.set_congested(gateway, True)
-            engine.sent(gateway)
+                    engine.set_congested(sender, True)
+            engine.sent(sender)
+        self.relay.flush(minimum_bytes)
 
     # callbacks of commits
 
     def on_durable(self, position: int) -> None:
-        """A commit has returned: gateways may confirm what it covers."""
+        """A commit has returned: senders hear of what it covers."""
         for watermark in self._watermarks.values():
             watermark.durable_up_to(position)
         self.on_idle()
@@ -162,6 +189,7 @@ class Shard:
     def tick(self, now_s: float) -> bool:
         """A step of housekeeping; True where more is to be done soon."""
         self._tell_refusals(now_s)
+        self.relay.tick(now_s)
         try:
             more = self.store.compact(COMPACTION_STEP_BYTES)
         except OSError as error:
@@ -178,4 +206,4 @@ class Shard:
             self._refused_told_at_s = now_s
 
     def statistics(self) -> dict[str, Any]:
-        return {**self.engine.statistics(), "log": self.store.statistics()}
+        return {**self.engine.statistics(), "log": self.store.statistics(), "relay": self.relay.statistics()}

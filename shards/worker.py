@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from bus.context import ProcessContext
 from bus.control import ControlClient, ControlError, Message
-from bus.links import LinkEnd
 from log.commit import GroupCommit
 from log.recovery import check_formats, discard
 from log.store import Store
@@ -23,6 +22,7 @@ from shards.control import Control
 from shards.engine import Engine
 from shards.heap import Heap
 from shards.queues import Entries, ShardQueues
+from shards.relay import Relay
 from shards.reply_queues import ReplyQueues
 from shards.requests import Requests
 from shards.shard import Shard
@@ -91,7 +91,7 @@ async def run(context: ProcessContext) -> None:
     store = open_store(context)
     recovered = await recover(store)
     replica = Replica()
-    engine = Engine(store, context.gateway_count)
+    engine = Engine(store, context.gateway_count, context.shard_count)
 
     async def delete_unused(queue_id: int, expired: bool) -> bool:
         try:
@@ -100,11 +100,6 @@ async def run(context: ProcessContext) -> None:
         except ControlError as error:
             logger.error("queue %d is unused and could not be deleted: %s", queue_id, error)
             return False
-
-    def report_broken(link: LinkEnd) -> None:
-        context.control.push({
-            "verb": "link.broken", "peer_role": link.peer_role, "peer": link.peer, "incarnation": link.peer_incarnation,
-        })
 
     def on_peer_restarted(message: Message) -> None:
         if message["role"] == "catalog":
@@ -119,7 +114,10 @@ async def run(context: ProcessContext) -> None:
     consumed = ConsumedQueues(Path(store.transient_directory) / CONSUMED_FILE)
     reply_queues = ReplyQueues(engine, store, context.incarnation)
     requests = Requests(engine, replica, delete_unused, lambda: shard.links.schedule(), consumed, reply_queues)
-    shard = Shard(engine, store, requests, clock_ms=wall_clock_ms, report_broken=report_broken)
+    relay = Relay(engine, context.want_link)
+    shard = Shard(
+        engine, store, requests, relay, clock_ms=wall_clock_ms, report_broken=context.report_broken
+    )
     queues = ShardQueues(context.index, engine, store, requests, recovered)
     control = Control(shard, replica)
     client = ControlClient(

@@ -16,6 +16,7 @@ from broker import logs
 from broker.catalog.schema import highest_shard
 from broker.data_directory import DataDirectory, explain
 from broker.ground import Ground
+from broker.link_registry import links_bytes
 from broker.listening import reserve
 from broker.process import EXIT_CANNOT_START
 from broker.runtime_directory import RuntimeDirectory
@@ -65,7 +66,7 @@ def _serve(settings: Settings) -> int:
     data = DataDirectory(settings.data)
     try:
         settings = _with_all_shards(settings, data.path)
-        shared_bytes = settings.gateways * settings.shards * 2 * (settings.link_ring_bytes + 4096)
+        shared_bytes = links_bytes(settings.gateways, settings.shards, settings.link_ring_bytes)
         runtime = RuntimeDirectory(data.short_id, os.environ, shared_bytes)
         try:
             supervisor = Supervisor(Ground(settings, data, runtime, host, port, listeners, service))

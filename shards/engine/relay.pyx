@@ -18,7 +18,7 @@ from log.store cimport Message
 from shards.engine.relay_window cimport (
     RelayItem, RelayWindow, answer_item, free_window, item_at, push_item, reserve_item,
 )
-from shards.engine.state cimport EngineState, RelayTarget
+from shards.engine.state cimport FIRST_SEQUENCE, EngineState, RelayTarget
 
 from shards.engine.ingest import BadRecord
 
@@ -119,6 +119,7 @@ cdef int reach(EngineState engine, uint32_t shard, const WatermarkRecord *record
         answer_item(window, item)
         window.first += 1
         if not answered:
+            target.taken += 1
             engine.relayed(shard, ticket, RELAY_TAKEN)
     return 0
 
@@ -136,6 +137,7 @@ cdef int refused(EngineState engine, uint32_t shard, const RefusedRecord *record
         raise BadRecord(f"shard {shard} refuses message {sequence}, which was not sent yet")
     if item.record_bytes:
         answer_item(&target.window, item)
+        target.refused += 1
         engine.relayed(shard, item.ticket, RELAY_REFUSED)
     return 0
 
@@ -175,6 +177,7 @@ def down(EngineState engine not None, uint32_t shard):
         for sequence in range(gone.first, gone.next):
             item = item_at(&gone, sequence)
             if item.record_bytes:
+                target.lost += 1
                 engine.relayed(shard, item.ticket, RELAY_LOST)
     finally:
         free_window(&gone)
@@ -236,6 +239,26 @@ def under_way(EngineState engine not None, uint32_t shard) -> tuple:
     """(messages, bytes) that the shard has not answered."""
     cdef RelayTarget *target = target_at(engine, shard)
     return target.window.next - target.window.first, target.window.bytes
+
+
+def statistics(EngineState engine not None) -> list:
+    """Of each shard that something was handed over to, since this process was started."""
+    cdef uint32_t i
+    cdef RelayTarget *target
+    rows = []
+    for i in range(engine.shard_count):
+        target = &engine.targets[i]
+        if target.window.next != FIRST_SEQUENCE:
+            rows.append({
+                "shard": i,
+                "up": bool(target.up),
+                "messages": target.window.next - target.window.first,
+                "bytes": target.window.bytes,
+                "taken": target.taken,
+                "refused": target.refused,
+                "lost": target.lost,
+            })
+    return rows
 
 
 def ready(EngineState engine not None, uint32_t shard) -> bool:

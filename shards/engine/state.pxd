@@ -125,6 +125,9 @@ cdef struct RelayTarget:
     bint awaited                    # somebody was told that it is not ready
     uint64_t next_batch             # the number that the outgoing batch will get
     RelayWindow window
+    uint64_t taken                  # messages, by answer, since the process was started
+    uint64_t refused
+    uint64_t lost
     void *outgoing                  # Batch, borrowed: EngineState.relay_batches owns it
 
 
@@ -133,6 +136,8 @@ cdef enum:
     OWNER_IS_QUEUE = 1
     # More than this in one turn waits for the next one: a gateway works while the shard does.
     OUTGOING_TURN_BYTES_MAX = 1 << 19
+    # Of the messages handed to another shard: 0 is no publish sequence number.
+    FIRST_SEQUENCE = 1
 
 
 cdef class EngineState:

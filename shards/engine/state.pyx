@@ -18,7 +18,6 @@ from shards.engine.unacked_ring cimport free_unacked
 
 cdef enum:
     FIRST_SCRATCH = 16
-    FIRST_SEQUENCE = 1              # publish sequence numbers: 0 is none
 
 
 cdef class EngineState:

@@ -17,7 +17,8 @@ from broker.children import (
     describe_exit,
     restart_delay_s,
 )
-from broker.link_registry import LinkRegistry
+from broker.link_registry import LinkRegistry, links_bytes
+from bus.limits import SHARD_LINK_RING_BYTES_MAX
 
 RING_BYTES = 64 * 1024
 
@@ -45,11 +46,11 @@ def test_an_exit_is_told_in_words() -> None:
 
 
 class Pushed:
-    def __init__(self, directory: Path, kind: str = "shared-memory") -> None:
+    def __init__(self, directory: Path, kind: str = "shared-memory", ring_bytes: int = RING_BYTES) -> None:
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.directory = directory
         self.registry = LinkRegistry(
-            kind, [directory / "full", directory], RING_BYTES, lambda to, message: self.messages.append((to, message))
+            kind, [directory / "full", directory], ring_bytes, lambda to, message: self.messages.append((to, message))
         )
 
     def take(self) -> list[tuple[str, str, str, int]]:
@@ -100,9 +101,107 @@ def test_a_damaged_link_is_made_anew_for_both(tmp_path: Path) -> None:
     gateway, shard = taking_links("gateway", 0), taking_links("shard", 0)
     pushed.registry.connect(gateway, [shard])
     pushed.take()
-    pushed.registry.renew(shard, gateway)
+    pushed.registry.renew(gateway, shard)
     assert [verb for _, verb, _, _ in pushed.take()] == ["link.down", "link.down", "link.up", "link.up"]
     assert pushed.files() == 1
+
+
+def joined_shards(pushed: Pushed, count: int = 2) -> list[Child]:
+    shards = [taking_links("shard", index) for index in range(count)]
+    for shard in shards:
+        pushed.registry.connect(shard, shards)
+    return shards
+
+
+def test_shards_are_joined_when_one_has_something_for_the_other(tmp_path: Path) -> None:
+    pushed = Pushed(tmp_path)
+    shards = joined_shards(pushed)
+    assert pushed.take() == []
+    pushed.registry.want(shards[0], shards[1])
+    assert [(to, message["serving"]) for to, message in pushed.messages] == [("shard-1", True), ("shard-0", False)]
+    assert pushed.take() == [("shard-1", "link.up", "shard-0", 1), ("shard-0", "link.up", "shard-1", 1)]
+    pushed.registry.want(shards[0], shards[1])
+    assert pushed.take() == []
+    pushed.registry.want(shards[1], shards[0])
+    assert pushed.take() == [("shard-0", "link.up", "shard-1", 1), ("shard-1", "link.up", "shard-0", 1)]
+    assert len(pushed.registry) == 2
+
+
+def test_a_wanted_shard_is_joined_when_it_comes_back(tmp_path: Path) -> None:
+    pushed = Pushed(tmp_path)
+    shards = joined_shards(pushed)
+    shards[1].takes_links = False
+    pushed.registry.want(shards[0], shards[1])
+    assert pushed.take() == []
+    shards[1].takes_links, shards[1].incarnation = True, 2
+    pushed.registry.connect(shards[1], shards)
+    assert pushed.take() == [("shard-1", "link.up", "shard-0", 1), ("shard-0", "link.up", "shard-1", 2)]
+    pushed.registry.disconnect(shards[1])
+    assert pushed.take() == [("shard-0", "link.down", "shard-1", 2)]
+    assert pushed.files() == 0
+    pushed.registry.connect(shards[1], shards)
+    assert [verb for _, verb, _, _ in pushed.take()] == ["link.up", "link.up"]
+
+
+def test_a_shard_that_was_restarted_has_nothing_for_anybody_until_it_asks(tmp_path: Path) -> None:
+    pushed = Pushed(tmp_path)
+    shards = joined_shards(pushed)
+    pushed.registry.want(shards[0], shards[1])
+    pushed.take()
+    pushed.registry.disconnect(shards[0])
+    assert pushed.take() == [("shard-1", "link.down", "shard-0", 1)]
+    pushed.registry.connect(shards[0], shards)
+    assert pushed.take() == []
+
+
+def test_links_of_gateways_and_of_shards_to_one_shard_are_told_apart(tmp_path: Path) -> None:
+    pushed = Pushed(tmp_path)
+    shards = joined_shards(pushed)
+    gateway = taking_links("gateway", 0)
+    pushed.registry.connect(gateway, shards)
+    pushed.registry.want(shards[0], shards[1])
+    assert len(pushed.registry) == 3
+    pushed.take()
+    pushed.registry.renew(shards[0], shards[1])
+    assert pushed.take() == [
+        ("shard-0", "link.down", "shard-1", 1), ("shard-1", "link.down", "shard-0", 1),
+        ("shard-1", "link.up", "shard-0", 1), ("shard-0", "link.up", "shard-1", 1),
+    ]
+    pushed.registry.disconnect(gateway)
+    assert pushed.take() == [("shard-0", "link.down", "gateway-0", 1), ("shard-1", "link.down", "gateway-0", 1)]
+    assert len(pushed.registry) == 1
+
+
+def test_a_link_between_shards_is_smaller(tmp_path: Path) -> None:
+    pushed = Pushed(tmp_path, ring_bytes=1 << 20)
+    shards = joined_shards(pushed)
+    pushed.registry.want(shards[0], shards[1])
+    (between,) = tmp_path.iterdir()
+    pushed.registry.connect(taking_links("gateway", 0), shards[:1])
+    (other,) = set(tmp_path.iterdir()) - {between}
+    assert between.stat().st_size < 3 * SHARD_LINK_RING_BYTES_MAX < other.stat().st_size
+    assert links_bytes(1, 2, 1 << 20) == 2 * other.stat().st_size + 2 * between.stat().st_size
+
+
+def test_without_memory_for_a_link_between_shards_nobody_dies(tmp_path: Path) -> None:
+    full = tmp_path / "full"            # where nothing can be made until it exists
+    pushed = Pushed(full)
+    shards = joined_shards(pushed)
+    pushed.registry.want(shards[0], shards[1])
+    pushed.registry.connect(shards[1], shards)
+    assert pushed.take() == []
+    with pytest.raises(OSError):
+        pushed.registry.connect(taking_links("gateway", 0), shards)
+    full.mkdir()
+    pushed.registry.want(shards[0], shards[1])
+    assert [verb for _, verb, _, _ in pushed.take()] == ["link.up", "link.up"]
+
+
+def test_a_shard_is_no_client_of_itself(tmp_path: Path) -> None:
+    pushed = Pushed(tmp_path)
+    shards = joined_shards(pushed)
+    with pytest.raises(ValueError, match="itself"):
+        pushed.registry.want(shards[0], shards[0])
 
 
 def test_over_zeromq_the_gateway_is_told_the_address_of_the_shard(tmp_path: Path) -> None:

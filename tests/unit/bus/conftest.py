@@ -14,14 +14,16 @@ from bus.links import SHARED_MEMORY, ZEROMQ, LinkEnd, LinkSet
 from bus.ring import create_link_file
 
 RING_BYTES = 64 * 1024
+BELLS = (("gateway", 0), ("shard", 0), ("shard", 1))
 WAIT_S = 10.0
 
 
 class Side:
     """One process of the link: what its callbacks were told."""
 
-    def __init__(self, world: World, role: str, incarnation: int) -> None:
+    def __init__(self, world: World, role: str, incarnation: int, index: int) -> None:
         self.role = role
+        self.index = index
         self.incarnation = incarnation
         self.batches: list[bytes] = []
         self.idles = 0
@@ -33,15 +35,15 @@ class Side:
         self.links = LinkSet(
             asyncio.get_running_loop(),
             role,
-            0,
+            index,
             lambda link, view: self.on_batch(link, view),
             self._up,
             self._down,
             self._writable,
             self._idle,
             incarnation=incarnation,
-            doorbell=world.bell(role),
-            peer_doorbell=lambda role, index: world.bell(role),
+            doorbell=world.bell(role, index),
+            peer_doorbell=world.bell,
             push=world.pushed.append,
             on_failure=self.failures.append,
         )
@@ -63,8 +65,15 @@ class Side:
 
     @property
     def end(self) -> LinkEnd:
-        end = self.links.get(0)
-        assert end is not None
+        """The one link's."""
+        (end,) = self.links.up()
+        return end
+
+    def end_of(self, peer: Side, *, serving: bool) -> LinkEnd:
+        (end,) = [
+            end for end in self.links.up()
+            if (end.serving, end.peer_role, end.peer) == (serving, peer.role, peer.index)
+        ]
         return end
 
 
@@ -76,25 +85,25 @@ class World:
         self.directory = directory
         self.pushed: list[dict[str, Any]] = []
         self._serial = 0
-        self._descriptors = {role: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for role in ("gateway", "shard")}
-        create_board(str(directory / "board"), 2)
+        self._descriptors = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in BELLS]
+        create_board(str(directory / "board"), len(BELLS))
         self._sides: list[Side] = []
 
-    def bell(self, role: str) -> Doorbell:
-        board = map_board(str(self.directory / "board"))
-        return Doorbell(board, ("gateway", "shard").index(role), self._descriptors[role])
+    def bell(self, role: str, index: int) -> Doorbell:
+        slot = BELLS.index((role, index))
+        return Doorbell(map_board(str(self.directory / "board")), slot, self._descriptors[slot])
 
-    def side(self, role: str, incarnation: int = 1) -> Side:
-        side = Side(self, role, incarnation)
+    def side(self, role: str, incarnation: int = 1, index: int = 0) -> Side:
+        side = Side(self, role, incarnation, index)
         if self.kind == ZEROMQ and role == "shard":
-            side.links.listen(self._address(incarnation))
+            side.links.listen(self._address(side))
         self._sides.append(side)
         return side
 
-    def _address(self, shard_incarnation: int) -> str:
-        return f"ipc://{self.directory}/s{shard_incarnation}"
+    def _address(self, shard: Side) -> str:
+        return f"ipc://{self.directory}/s{shard.index}.{shard.incarnation}"
 
-    def connect(self, gateway: Side, shard: Side) -> Path | None:
+    def connect(self, client: Side, shard: Side) -> Path | None:
         self._serial += 1
         message: dict[str, Any] = {"verb": "link.up", "kind": self.kind}
         path = None
@@ -103,22 +112,24 @@ class World:
             create_link_file(str(path), RING_BYTES)
             message["path"] = str(path)
         else:
-            message["address"] = self._address(shard.incarnation)
-        for side, peer in ((shard, gateway), (gateway, shard)):
-            side.links.receive_push(
-                {**message, "peer_role": peer.role, "peer": 0, "incarnation": peer.incarnation}
-            )
+            message["address"] = self._address(shard)
+        for side, peer in ((shard, client), (client, shard)):
+            side.links.receive_push({**message, **self._peer(peer, serving=side is shard)})
         return path
 
-    def disconnect(self, side: Side, gone: Side) -> None:
-        side.links.receive_push(
-            {"verb": "link.down", "peer_role": gone.role, "peer": 0, "incarnation": gone.incarnation}
-        )
+    def disconnect(self, side: Side, gone: Side, *, serving: bool | None = None) -> None:
+        """`serving` says which of the links between two shards."""
+        serving = side.role == "shard" if serving is None else serving
+        side.links.receive_push({"verb": "link.down", **self._peer(gone, serving=serving)})
+
+    @staticmethod
+    def _peer(peer: Side, *, serving: bool) -> dict[str, Any]:
+        return {"serving": serving, "peer_role": peer.role, "peer": peer.index, "incarnation": peer.incarnation}
 
     def close(self) -> None:
         for side in self._sides:
             side.links.close()
-        for descriptor in self._descriptors.values():
+        for descriptor in self._descriptors:
             os.close(descriptor)
 
 

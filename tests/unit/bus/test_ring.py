@@ -28,8 +28,8 @@ class Pair:
         create_board(str(directory / "board"), 2)
         board = map_board(str(directory / "board"))
         self.bells = [Doorbell(board, slot, os.eventfd(0, os.EFD_NONBLOCK)) for slot in range(2)]
-        self.gateway = RingEnd(str(self.path), 0, "shard", 0, 1, self.bells[1])
-        self.shard = RingEnd(str(self.path), 1, "gateway", 0, 1, self.bells[0])
+        self.gateway = RingEnd(str(self.path), False, "shard", 0, 1, self.bells[1])
+        self.shard = RingEnd(str(self.path), True, "gateway", 0, 1, self.bells[0])
         with self.path.open("r+b") as file:
             self.raw = mmap.mmap(file.fileno(), 0)
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_not_a_link_is_refused(tmp_path: Path, pair: Pair) -> Non
     other = tmp_path / "other"
     other.write_bytes(bytes(9000))
     with pytest.raises(LinkBroken):
-        RingEnd(str(other), 0, "shard", 0, 1, pair.bells[1])
+        RingEnd(str(other), False, "shard", 0, 1, pair.bells[1])
 
 
 def test_a_view_stays_readable_after_the_end_is_closed(pair: Pair) -> None:

@@ -36,7 +36,7 @@ async def main():
             link.send(view)
     links = LinkSet(asyncio.get_running_loop(), "shard", 0, echo, doorbell=bells["shard"],
                     peer_doorbell=lambda role, index: bells[role])
-    up = {"verb": "link.up", "peer_role": "gateway", "peer": 0, "incarnation": 1, "kind": kind}
+    up = {"verb": "link.up", "serving": True, "peer_role": "gateway", "peer": 0, "incarnation": 1, "kind": kind}
     if kind == "zeromq":
         links.listen("ipc://" + directory + "/s")
     else:
@@ -71,7 +71,7 @@ class Echo:
             peer_doorbell=lambda role, index: bells[role],
         )
         self.links.receive_push({
-            "verb": "link.up", "peer_role": "shard", "peer": 0, "incarnation": 1, "kind": kind,
+            "verb": "link.up", "serving": False, "peer_role": "shard", "peer": 0, "incarnation": 1, "kind": kind,
             "path": str(directory / "link"), "address": f"ipc://{directory}/s",
         })
         end = self.links.get(0)

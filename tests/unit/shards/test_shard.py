@@ -12,6 +12,7 @@ from shards.consumed import ConsumedQueues
 from shards.control import Control
 from shards.engine import Engine
 from shards.queues import ShardQueues
+from shards.relay import Relay
 from shards.reply_queues import ReplyQueues
 from shards.requests import Requests
 from shards.shard import Shard
@@ -21,19 +22,24 @@ from topology.model import Queue
 from topology.replica import Replica
 
 VHOST = "/"
+GATEWAYS = SHARDS = 2
 
 
 class Link:
     """A link's end that keeps what was sent."""
 
-    def __init__(self, peer: int) -> None:
+    def __init__(self, peer: int, peer_role: str = "gateway", *, serving: bool = True) -> None:
         self.peer = peer
+        self.peer_role = peer_role
+        self.serving = serving
         self.congested = False
         self.batches: list[bytes] = []
+        self.next_batch_number = 1
 
     def send(self, batch: Any) -> int:
         self.batches.append(bytes(batch))
-        return len(self.batches)
+        self.next_batch_number += 1
+        return self.next_batch_number - 1
 
 
 class Links:
@@ -42,9 +48,6 @@ class Links:
     def __init__(self) -> None:
         self.ends: dict[int, Link] = {}
         self.scheduled = 0
-
-    def get(self, peer: int) -> Any:
-        return self.ends.get(peer)
 
     def schedule(self) -> None:
         self.scheduled += 1
@@ -73,18 +76,19 @@ class Alarm:
 class Host:
     """A shard with everything around it played by the test."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, engine_type: type[Engine] = Engine) -> None:
         self.store = Store(
             str(root / "durable"), str(root / "transient"), str(root / "spill"),
             segment_bytes=64 << 10, clock_ms=lambda: 5,
         )
         self.replica = Replica()
         self.replica.apply_ops([changes.vhost_add(VHOST)])
-        self.engine = Engine(self.store, 2)
+        self.engine = engine_type(self.store, GATEWAYS, SHARDS)
         self.links = Links()
         self.commit = Commit()
         self.alarm = Alarm()
         self.broken: list[Any] = []
+        self.wanted: list[int] = []
         self.unused: list[int] = []
         self.deleted: asyncio.Future[bool] | None = None
         self.consumed = ConsumedQueues(root / "consumed")
@@ -93,7 +97,8 @@ class Host:
             ReplyQueues(self.engine, self.store, 1),
         )
         self.shard = Shard(
-            self.engine, self.store, self.requests, clock_ms=lambda: 5, report_broken=self.broken.append
+            self.engine, self.store, self.requests, Relay(self.engine, self.wanted.append),
+            clock_ms=lambda: 5, report_broken=self.broken.append,
         )
         self.shard.links, self.shard.commit, self.shard.alarm = self.links, self.commit, self.alarm
         self.queues = ShardQueues(0, self.engine, self.store, self.requests, {})
@@ -101,7 +106,7 @@ class Host:
         self.control.loaded.set()
         self.declare(Queue(1, "q", VHOST, durable=True))
         self.declare(Queue(2, "temporary", VHOST, auto_delete=True))
-        for gateway in (0, 1):
+        for gateway in range(GATEWAYS):
             self.connect(gateway)
 
     async def delete_unused(self, queue_id: int, expired: bool) -> bool:
