@@ -42,7 +42,9 @@ cdef enum:
 cdef bint relay_ready(EngineState engine, uint32_t shard) except -1
 
 # Takes a message for `queue_count` (1 to 65535) queues of the shard, or returns 0 where it is not ready. `flags` are
-# those of PUBLISH (bus/records.pxd) beyond PUBLISH_PERSISTENT (from message.persistent) and PUBLISH_CONFIRM (always).
-# One message may go beyond the limits. Copies all that it points to.
+# those of PUBLISH (bus/records.pxd) beyond those that follow from the message: PUBLISH_PERSISTENT from persistent,
+# PUBLISH_DELAYED from delayed (not ready before received_at_ms, at the target too); PUBLISH_CONFIRM is always there.
+# The target sets the time of receipt of any other message. One message may go beyond the limits. Copies all that
+# it points to.
 cdef bint relay_publish(EngineState engine, uint32_t shard, const Message *message, uint8_t flags,
                         const uint32_t *queue_ids, uint32_t queue_count, uint64_t ticket) except -1

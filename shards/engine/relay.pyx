@@ -11,8 +11,8 @@ from libc.string cimport memcpy, memset
 from bus.batch cimport Batch
 from bus.limits cimport LINK_BATCH_BYTES_MAX
 from bus.records cimport (
-    KIND_PUBLISH, KIND_REFUSED, KIND_WATERMARK, NO_TTL, PUBLISH_CONFIRM, PUBLISH_PERSISTENT, RECORD_ALIGNMENT,
-    PublishRecord, RecordHeader, RefusedRecord, WatermarkRecord, aligned,
+    KIND_PUBLISH, KIND_REFUSED, KIND_WATERMARK, NO_TTL, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
+    RECORD_ALIGNMENT, PublishRecord, RecordHeader, RefusedRecord, WatermarkRecord, aligned,
 )
 from log.store cimport Message
 from shards.engine.relay_window cimport (
@@ -62,7 +62,8 @@ cdef bint relay_publish(EngineState engine, uint32_t shard, const Message *messa
                         const uint32_t *queue_ids, uint32_t queue_count, uint64_t ticket) except -1:
     cdef RelayTarget *target
     cdef size_t queues_bytes = aligned(<size_t> queue_count * sizeof(uint32_t))
-    cdef size_t used = sizeof(PublishRecord) + queues_bytes + message.content_bytes
+    cdef size_t time_bytes = sizeof(uint64_t) if message.delayed else 0
+    cdef size_t used = sizeof(PublishRecord) + time_bytes + queues_bytes + message.content_bytes
     cdef size_t record_bytes = aligned(used)
     cdef PublishRecord *record
     cdef uint8_t *place
@@ -78,7 +79,11 @@ cdef bint relay_publish(EngineState engine, uint32_t shard, const Message *messa
     record = <PublishRecord *> place
     record.record_bytes = <uint32_t> record_bytes
     record.kind = KIND_PUBLISH
-    record.flags = flags | PUBLISH_CONFIRM | (PUBLISH_PERSISTENT if message.persistent else 0)
+    record.flags = flags | PUBLISH_CONFIRM
+    if message.persistent:
+        record.flags |= PUBLISH_PERSISTENT
+    if message.delayed:
+        record.flags |= PUBLISH_DELAYED
     record.queue_count = <uint16_t> queue_count
     record.channel = 0
     record.properties_bytes = message.properties_bytes
@@ -90,6 +95,9 @@ cdef bint relay_publish(EngineState engine, uint32_t shard, const Message *messa
     record.reserved = 0
     record.ttl_ms = message.ttl_ms
     place += sizeof(PublishRecord)
+    if message.delayed:
+        (<uint64_t *> place)[0] = message.received_at_ms
+        place += time_bytes
     memset(place + queues_bytes - RECORD_ALIGNMENT, 0, RECORD_ALIGNMENT)
     memcpy(place, queue_ids, <size_t> queue_count * sizeof(uint32_t))
     place += queues_bytes
@@ -268,7 +276,7 @@ def ready(EngineState engine not None, uint32_t shard) -> bool:
 
 def publish(EngineState engine not None, uint32_t shard, uint64_t ticket, queue_ids, bytes exchange not None,
             bytes routing_key not None, bytes properties not None, bytes body not None, *, bint persistent=False,
-            uint8_t priority=0, ttl_ms=None) -> bool:
+            uint8_t priority=0, ttl_ms=None, not_before_ms=None) -> bool:
     """relay_publish for one message, from Python."""
     cdef bytes content = exchange + routing_key + properties + body
     cdef Batch ids = Batch()
@@ -289,5 +297,8 @@ def publish(EngineState engine not None, uint32_t shard, uint64_t ticket, queue_
     message.priority = priority
     message.persistent = persistent
     message.ttl_ms = NO_TTL if ttl_ms is None else <uint64_t> ttl_ms
+    if not_before_ms is not None:
+        message.delayed = True
+        message.received_at_ms = not_before_ms
     return relay_publish(
         engine, shard, &message, 0, <const uint32_t *> ids.data, <uint32_t> (ids.size // sizeof(uint32_t)), ticket)

@@ -148,6 +148,17 @@ def test_all_of_a_message_comes_along(pair: Pair) -> None:
     assert pair.bodies(TRANSIENT_QUEUE) == [b"body"]
 
 
+def test_a_message_that_is_not_ready_yet_is_not_at_the_target_either(pair: Pair) -> None:
+    pair.target.now_ms = 1_700_000_000_000
+    hand_over(pair.source, 1, b"later", not_before_ms=pair.target.now_ms + 50, queue_ids=[QUEUE, TRANSIENT_QUEUE])
+    hand_over(pair.source, 2, b"past", not_before_ms=pair.target.now_ms)
+    assert pair.cross() == [(1, relay.TAKEN), (2, relay.TAKEN)]
+    assert pair.bodies() == [b"past"]
+    pair.target.expire(pair.target.now_ms + 50)
+    assert pair.bodies() == [b"later"]
+    assert pair.bodies(TRANSIENT_QUEUE) == [b"later"]
+
+
 def test_a_durable_message_is_taken_when_the_target_has_synced_it(pair: Pair) -> None:
     hand_over(pair.source, 1, persistent=True)
     pair.send()
