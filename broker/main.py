@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from broker.commands import accounts, connections, listing, logs, queues, serve, settings, status
+from broker.commands import accounts, connections, listing, logs, policies, queues, serve, settings, status
 from broker.version import VERSION
 from bus.context import StartError
 from bus.control import ControlError
@@ -38,6 +38,7 @@ for command in (
     settings.settings,
     *accounts.COMMANDS,
     *queues.COMMANDS,
+    *policies.COMMANDS,
     *connections.COMMANDS,
     logs.log,
 ):

@@ -118,7 +118,7 @@ async def run(context: ProcessContext) -> None:
     shard = Shard(
         engine, store, requests, relay, clock_ms=wall_clock_ms, report_broken=context.report_broken
     )
-    queues = ShardQueues(context.index, engine, store, requests, recovered)
+    queues = ShardQueues(context.index, engine, store, requests, replica, recovered)
     control = Control(shard, replica)
     client = ControlClient(
         context.catalog_address, context.identity,

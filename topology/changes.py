@@ -13,8 +13,10 @@
     user.delete         name                        the user's permissions go with it
     permission.set      user, vhost, configure, write, read
     permission.clear    user, vhost
+    policy.set          vhost, operator, name, pattern, apply_to, priority, definition    also replaces the policy
+    policy.clear        vhost, operator, name
 
-`arguments` are AMQP tables in JSON form (amqp091.tables.to_json). A change is
+`arguments` are AMQP tables in JSON form (amqp091.tables.to_json), `definition` is JSON as it is. A change is
 {"verb": "change", "version": n, "ops": [...]}; versions grow by one. `durable`
 says in which of the catalog's databases an object is kept.
 """
@@ -23,7 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 from amqp091.tables import from_json, to_json
-from topology.model import Binding, Exchange, Permission, Queue, User
+from topology.model import Binding, Exchange, Permission, Policy, Queue, User
 
 Op = dict[str, Any]
 
@@ -129,6 +131,23 @@ def permission_clear(user: str, vhost: str) -> Op:
     return {"op": "permission.clear", "user": user, "vhost": vhost}
 
 
+def policy_set(policy: Policy) -> Op:
+    return {
+        "op": "policy.set",
+        "vhost": policy.vhost,
+        "operator": policy.operator,
+        "name": policy.name,
+        "pattern": policy.pattern,
+        "apply_to": policy.apply_to,
+        "priority": policy.priority,
+        "definition": dict(policy.definition),
+    }
+
+
+def policy_clear(policy: Policy) -> Op:
+    return {"op": "policy.clear", "vhost": policy.vhost, "operator": policy.operator, "name": policy.name}
+
+
 def exchange_of(op: Op) -> Exchange:
     return Exchange(
         op["vhost"], op["name"], op["type"], op["durable"], op["auto_delete"], op["internal"],
@@ -156,3 +175,9 @@ def user_of(op: Op) -> User:
 
 def permission_of(op: Op) -> Permission:
     return Permission(op["configure"], op["write"], op["read"])
+
+
+def policy_of(op: Op) -> Policy:
+    return Policy(
+        op["vhost"], op["name"], op["pattern"], op["definition"], op["priority"], op["apply_to"], op["operator"]
+    )

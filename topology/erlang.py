@@ -36,3 +36,14 @@ def term(value: Any) -> str:
     if isinstance(value, dict):
         return "[" + ",".join(f"{{{term(key)},{type_name(item)},{term(item)}}}" for key, item in value.items()) + "]"
     return "[" + ",".join(f"{{{type_name(item)},{term(item)}}}" for item in value) + "]"
+
+
+def json_term(value: Any) -> str:
+    """A value of a JSON document as an Erlang term: objects are maps."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "#{" + ",".join(f"{term(key)} => {json_term(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(json_term, value)) + "]"
+    return term(value)

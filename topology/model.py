@@ -1,4 +1,4 @@
-"""The things that have names: what a vhost, exchange, queue, binding, user and permission is.
+"""The things that have names: what a vhost, exchange, queue, binding, user, permission and policy is.
 
 Values only: immutable, compared by identity of the object where a table holds
 them, replaced whole when something changes. No state, no checks, no I/O here.
@@ -124,6 +124,22 @@ class Permission:
     configure: str
     write: str
     read: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """What holds for the queues and exchanges of a vhost whose names fit a pattern.
+
+    An operator's policy bounds what policies and arguments ask for. `definition` is plain JSON.
+    """
+
+    vhost: str
+    name: str
+    pattern: str
+    definition: Mapping[str, Any]
+    priority: float = 0
+    apply_to: str = "all"
+    operator: bool = False
 
 
 def canonical(arguments: Mapping[str, Any]) -> bytes:

@@ -33,19 +33,24 @@ ESCAPES_IN_CLASS: Final = {"h": r" \t", "e": r"\x1b"}
 
 
 class InvalidPattern(ValueError):
-    """A pattern that is no regular expression, or one that cannot be expressed here."""
+    """A pattern that is no regular expression, or one that cannot be expressed here. `reason`: without the pattern."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 @lru_cache(maxsize=PATTERN_CACHE_SIZE)
 def compiled(pattern: str) -> re.Pattern[str]:
     """The pattern, ready to search with. InvalidPattern where it is none."""
     if len(pattern) > PATTERN_CHARACTERS_MAX:
-        raise InvalidPattern(f"pattern longer than {PATTERN_CHARACTERS_MAX} characters")
+        too_long = f"pattern longer than {PATTERN_CHARACTERS_MAX} characters"
+        raise InvalidPattern(too_long, too_long)
     try:
         # RabbitMQ matches bytes: character classes know ASCII only.
         return re.compile(_rewritten(pattern or NOTHING), re.ASCII)
     except (re.error, OverflowError, RecursionError) as problem:
-        raise InvalidPattern(f"invalid regular expression '{pattern}': {problem}") from None
+        raise InvalidPattern(f"invalid regular expression '{pattern}': {problem}", str(problem)) from None
 
 
 def matches(pattern: str, name: str) -> bool:

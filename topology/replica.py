@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from topology import changes, permissions
 from topology.changes import Op
-from topology.model import Binding, Exchange, Kind, Permission, Queue, User, Vhost
+from topology.features import QueueFeatures
+from topology.model import Binding, Exchange, Kind, Permission, Policy, Queue, User, Vhost
 from topology.passwords import verify_password
 from topology.vhost import VhostTopology
 
@@ -147,6 +148,16 @@ class Replica:
             vhost.permissions.pop(op["user"], None)
             self._permitted = {}
 
+    def _policy_set(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.set_policy(changes.policy_of(op))
+
+    def _policy_clear(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.clear_policy(op["operator"], op["name"])
+
     # what exists
 
     def vhost(self, name: str) -> Vhost | None:
@@ -178,6 +189,10 @@ class Replica:
     def owners(self) -> list[str]:
         """The connections that own exclusive queues."""
         return list(self._exclusive)
+
+    def features(self, queue: Queue) -> QueueFeatures:
+        """What a queue of this replica does, by its arguments and the policies. KeyError for a missing vhost."""
+        return self.vhosts[queue.vhost].policies.features(queue)
 
     # where messages go
 
@@ -237,6 +252,7 @@ class Replica:
                     list(topology.queues.values()),
                     list(topology.bindings),
                     list(topology.permissions.items()),
+                    list(topology.policies),
                 )
                 for topology in self.vhosts.values()
             ],
@@ -251,14 +267,14 @@ class Replica:
 PERMITTED_CACHE_SIZE: Final = 65536     # names are the clients' to choose
 
 _VhostParts = tuple[
-    Vhost, list[Exchange], list[Queue], list[Binding], list[tuple[str, Permission]]
+    Vhost, list[Exchange], list[Queue], list[Binding], list[tuple[str, Permission]], list[Policy]
 ]
 
 
 def _snapshot(users: list[User], vhosts: list[_VhostParts]) -> Iterator[Op]:
     for user in users:
         yield changes.user_add(user)
-    for vhost, exchanges, queues, bindings, granted in vhosts:
+    for vhost, exchanges, queues, bindings, granted, policies in vhosts:
         yield changes.vhost_add(vhost.name)
         durable = {("exchange", exchange.name): exchange.durable for exchange in exchanges}
         durable.update({("queue", queue.name): queue.durable for queue in queues})
@@ -271,6 +287,8 @@ def _snapshot(users: list[User], vhosts: list[_VhostParts]) -> Iterator[Op]:
             yield changes.binding_add(binding, kept)
         for user_name, permission in granted:
             yield changes.permission_set(user_name, vhost.name, permission)
+        for policy in policies:
+            yield changes.policy_set(policy)
 
 
 _APPLY: Final[dict[str, Callable[[Replica, Op], None]]] = {
@@ -286,4 +304,6 @@ _APPLY: Final[dict[str, Callable[[Replica, Op], None]]] = {
     "user.delete": Replica._user_delete,
     "permission.set": Replica._permission_set,
     "permission.clear": Replica._permission_clear,
+    "policy.set": Replica._policy_set,
+    "policy.clear": Replica._policy_clear,
 }

@@ -1,7 +1,7 @@
 """Everything in one vhost, and the way of a message through it.
 
-Owns the exchanges with their routing tables, the queues and the bindings of
-one vhost. Never decides whether a change is allowed: it applies what the
+Owns the exchanges with their routing tables, the queues, the bindings and the
+policies of one vhost. Never decides whether a change is allowed: it applies what the
 catalog has decided, and applying a change twice is the same as once.
 """
 from __future__ import annotations
@@ -22,13 +22,15 @@ from topology.model import (
     Destination,
     Exchange,
     Permission,
+    Policy,
     Queue,
     Vhost,
 )
+from topology.policies import VhostPolicies
 
 
 class VhostTopology:
-    """The exchanges, queues, bindings and permissions of one vhost."""
+    """The exchanges, queues, bindings, permissions and policies of one vhost."""
 
     def __init__(self, vhost: Vhost) -> None:
         self.vhost = vhost
@@ -36,6 +38,7 @@ class VhostTopology:
         self.queues: dict[str, Queue] = {}
         self.bindings = BindingIndex()
         self.permissions: dict[str, Permission] = {}        # by user
+        self.policies = VhostPolicies()
         self._tables: dict[str, RoutingTable] = {}
         self._headers_matter: dict[str, bool] = {}          # what depends_on_headers has found
         for exchange in predeclared(vhost.name):
@@ -61,6 +64,7 @@ class VhostTopology:
         for binding in [*self.bindings.from_source(name), *self.bindings.to_destination(Destination(EXCHANGE, name))]:
             self.remove_binding(binding.identity())
         del self._tables[name]
+        self.policies.forget_exchange(name)
         self._headers_matter.clear()
 
     def add_queue(self, queue: Queue) -> None:
@@ -73,6 +77,7 @@ class VhostTopology:
         for binding in list(self.bindings.to_destination(Destination(QUEUE, queue.name))):
             self.remove_binding(binding.identity())
         del self.queues[queue.name]
+        self.policies.forget_queue(queue.queue_id)
 
     def add_binding(self, binding: Binding) -> None:
         table = self._tables.get(binding.source)
@@ -89,6 +94,15 @@ class VhostTopology:
         self._tables[binding.source].remove(binding)
         if binding.destination_kind == EXCHANGE:
             self._headers_matter.clear()
+
+    def set_policy(self, policy: Policy) -> None:
+        """Adds or replaces it."""
+        self.policies.set(policy)
+        self._headers_matter.clear()
+
+    def clear_policy(self, operator: bool, name: str) -> None:
+        self.policies.clear(operator, name)
+        self._headers_matter.clear()
 
     # questions
 
@@ -107,8 +121,10 @@ class VhostTopology:
         while pending:
             exchange = pending.pop()
             found = self._tables[exchange.name].match(routing_key, headers)
-            if not found and exchange.alternate is not None:
-                found = (Destination(EXCHANGE, exchange.alternate),)
+            if not found:
+                alternate = self.policies.alternate(exchange)
+                if alternate is not None:
+                    found = (Destination(EXCHANGE, alternate),)
             for kind, name in found:
                 if kind == QUEUE:
                     queues[name] = self.queues[name]
@@ -135,8 +151,9 @@ class VhostTopology:
             if self._tables[exchange.name].uses_headers:
                 return True
             onward = [*self.bindings.exchanges_of(exchange.name)]
-            if exchange.alternate is not None:
-                onward.append(exchange.alternate)
+            alternate = self.policies.alternate(exchange)
+            if alternate is not None:
+                onward.append(alternate)
             for name in onward:
                 if name not in seen:
                     seen.add(name)

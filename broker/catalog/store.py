@@ -32,7 +32,8 @@ RESERVE_QUEUE_IDS: Final = "queue_ids.reserve"      # an operation for the store
 
 Values = Sequence[object]
 _MAIN_ONLY: Final = frozenset({
-    "vhost.add", "vhost.delete", "user.add", "user.delete", "permission.set", "permission.clear", RESERVE_QUEUE_IDS,
+    "vhost.add", "vhost.delete", "user.add", "user.delete", "permission.set", "permission.clear", "policy.set",
+    "policy.clear", RESERVE_QUEUE_IDS,
 })
 
 
@@ -111,6 +112,11 @@ class Store:
             yield {
                 "op": "permission.set", "user": user, "vhost": vhost, "configure": configure, "write": write,
                 "read": read,
+            }
+        for vhost, operator, name, pattern, apply_to, priority, definition in query("SELECT * FROM main.policies"):
+            yield {
+                "op": "policy.set", "vhost": vhost, "operator": bool(operator), "name": name, "pattern": pattern,
+                "apply_to": apply_to, "priority": priority, "definition": orjson.loads(definition),
             }
         for schema_name in BOTH:
             durable = schema_name == MAIN
@@ -221,6 +227,7 @@ def _vhost_add(execute: Execute, op: Op) -> None:
 def _vhost_delete(execute: Execute, op: Op) -> None:
     execute("DELETE FROM main.vhosts WHERE name = ?", (op["name"],))
     execute("DELETE FROM main.permissions WHERE vhost = ?", (op["name"],))
+    execute("DELETE FROM main.policies WHERE vhost = ?", (op["name"],))
     for name in BOTH:
         for table in ("bindings", "queues", "exchanges"):
             execute(f"DELETE FROM {name}.{table} WHERE vhost = ?", (op["name"],))
@@ -307,6 +314,23 @@ def _permission_clear(execute: Execute, op: Op) -> None:
     execute("DELETE FROM main.permissions WHERE user = ? AND vhost = ?", (op["user"], op["vhost"]))
 
 
+def _policy_set(execute: Execute, op: Op) -> None:
+    execute(
+        "INSERT OR REPLACE INTO main.policies VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            op["vhost"], op["operator"], op["name"], op["pattern"], op["apply_to"], op["priority"],
+            _json(op["definition"]),
+        ),
+    )
+
+
+def _policy_clear(execute: Execute, op: Op) -> None:
+    execute(
+        "DELETE FROM main.policies WHERE vhost = ? AND operator = ? AND name = ?",
+        (op["vhost"], op["operator"], op["name"]),
+    )
+
+
 _WRITE: Final[dict[str, Callable[[Execute, Op], None]]] = {
     RESERVE_QUEUE_IDS: _reserve_queue_ids,
     "vhost.add": _vhost_add,
@@ -321,4 +345,6 @@ _WRITE: Final[dict[str, Callable[[Execute, Op], None]]] = {
     "user.delete": _user_delete,
     "permission.set": _permission_set,
     "permission.clear": _permission_clear,
+    "policy.set": _policy_set,
+    "policy.clear": _policy_clear,
 }

@@ -1,7 +1,6 @@
 """`warren list`: what exists, from the catalog, and what is going on, from gateways and shards."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,28 +13,33 @@ Row = dict[str, Any]
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "queues": ("vhost", "name", "durable", "auto_delete", "exclusive", "messages", "messages_ready",
-               "messages_unacknowledged", "consumers", "shard", "arguments"),
+               "messages_unacknowledged", "consumers", "shard", "arguments", "policy", "operator_policy",
+               "effective_policy_definition"),
     "exchanges": ("vhost", "name", "type", "durable", "auto_delete", "internal", "arguments"),
     "bindings": ("vhost", "source", "destination_type", "destination", "routing_key", "arguments"),
     "vhosts": ("name", "queues", "exchanges"),
     "users": ("name", "tags"),
     "permissions": ("vhost", "user", "configure", "write", "read"),
+    "policies": ("vhost", "name", "pattern", "apply-to", "definition", "priority"),
+    "operator-policies": ("vhost", "name", "pattern", "apply-to", "definition", "priority"),
     "connections": ("id", "user", "vhost", "name", "state", "channels", "gateway"),
     "channels": ("connection", "number", "user", "vhost", "consumer_count", "messages_unacknowledged",
                  "prefetch_count", "confirm", "transactional", "gateway"),
     "consumers": ("connection", "channel", "consumer_tag", "vhost", "queue", "ack_required", "exclusive",
                   "prefetch_count", "gateway"),
 }
+EMPTY_IS_UNKNOWN: Final = frozenset({"policy", "operator_policy", "effective_policy_definition"})
+"""Columns that a table leaves out where no row has a value."""
 FROM_GATEWAYS: Final = frozenset({"connections", "channels", "consumers"})
 
 
 @click.command("list")
 @click.argument("what", type=click.Choice(list(COLUMNS)))
-@click.option("--vhost", help="Only of this virtual host.")
+@click.option("-p", "--vhost", help="Only of this virtual host.")
 @data_option
 @format_option
 def list_objects(what: str, vhost: str | None, data: Path, output_format: str) -> None:
-    """List queues, exchanges, bindings, connections, channels, consumers, vhosts, users or permissions."""
+    """List what there is of one kind, in all virtual hosts or in one."""
     client = BrokerClient(data)
     rows = _rows(client, what, vhost)
     show(rows, output_format, lambda: rows_table(rows, _present(COLUMNS[what], rows)))
@@ -74,5 +78,9 @@ def _with_counts(queues: list[Row], counts: list[Row]) -> list[Row]:
 
 def _present(columns: tuple[str, ...], rows: list[Row]) -> tuple[str, ...]:
     """Without columns that no row knows."""
-    known: Callable[[str], bool] = lambda column: any(column in row for row in rows)  # noqa: E731
+    def known(column: str) -> bool:
+        if column in EMPTY_IS_UNKNOWN:
+            return any(row.get(column) for row in rows)
+        return any(column in row for row in rows)
+
     return tuple(filter(known, columns)) if rows else columns

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from broker.catalog.core import Catalog, Message
-from broker.catalog.requests import exchange, export, listing, queue, user, vhost
+from broker.catalog.requests import exchange, export, listing, policy, policy_explanation, queue, user, vhost
 
 VERBS: Final[dict[str, Callable[[Catalog, Message], Awaitable[Message]]]] = {
     "exchange.declare": exchange.declare,
@@ -30,6 +30,11 @@ VERBS: Final[dict[str, Callable[[Catalog, Message], Awaitable[Message]]]] = {
     "user.set_tags": user.set_tags,
     "permissions.set": user.set_permissions,
     "permissions.clear": user.clear_permissions,
+    "policy.set": policy.set_policy,
+    "policy.clear": policy.clear_policy,
+    "policy.explain": policy_explanation.explain,
+    "operator_policy.set": policy.set_operator_policy,
+    "operator_policy.clear": policy.clear_operator_policy,
     "list": listing.list_objects,
     "export": export.export,
 }

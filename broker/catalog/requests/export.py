@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from broker.catalog.core import Catalog, Message
-from topology.model import Binding, Exchange, Queue, User
+from broker.catalog.requests.policy import described_policy
+from topology.model import Binding, Exchange, Policy, Queue, User
 from topology.names import is_reserved
 from topology.vhost import VhostTopology
 
@@ -23,6 +24,12 @@ async def export(catalog: Catalog, message: Message) -> Message:
         "users": [_user(user) for user in topology.users.values()],
         "vhosts": [{"name": vhost.vhost.name} for vhost in vhosts],
         "permissions": [permission for vhost in vhosts for permission in _permissions(vhost)],
+        "policies": [
+            described_policy(policy) for vhost in vhosts for policy in vhost.policies.policies(operator=False)
+        ],
+        "parameters": [
+            _operator_policy(policy) for vhost in vhosts for policy in vhost.policies.policies(operator=True)
+        ],
         "queues": [_queue(queue) for queue in topology.queues() if not queue.exclusive],
         "exchanges": [
             _exchange(exchange) for vhost in vhosts for exchange in vhost.exchanges.values() if _is_own(exchange)
@@ -56,6 +63,11 @@ def _permissions(vhost: VhostTopology) -> list[Message]:
         }
         for user, permission in vhost.permissions.items()
     ]
+
+
+def _operator_policy(policy: Policy) -> Message:
+    value = described_policy(policy)
+    return {"component": "operator_policy", "vhost": value.pop("vhost"), "name": value.pop("name"), "value": value}
 
 
 def _queue(queue: Queue) -> Message:

@@ -8,6 +8,7 @@ from amqp091.errors import CommandInvalid
 from amqp091.tables import to_json
 from broker.catalog.core import Catalog, Message
 from broker.catalog.requests.checks import existing_vhost
+from broker.catalog.requests.policy import applied_fields, described_policy
 from topology import changes
 from topology.model import DEFAULT_EXCHANGE, QUEUE, Binding
 from topology.vhost import VhostTopology
@@ -44,13 +45,16 @@ def _permissions(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Mess
 def _exchanges(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
     for vhost in vhosts:
         for exchange in vhost.exchanges.values():
-            yield _without_op(changes.exchange_add(exchange))
+            policies = vhost.policies.of_exchange(exchange.name)
+            yield {
+                **_without_op(changes.exchange_add(exchange)), "policy": policies[0].name if policies else None,
+            }
 
 
 def _queues(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
     for vhost in vhosts:
         for queue in vhost.queues.values():
-            yield _without_op(changes.queue_add(queue))
+            yield {**_without_op(changes.queue_add(queue)), **applied_fields(vhost.policies.of_queue(queue))}
 
 
 def _bindings(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
@@ -73,6 +77,16 @@ def _binding(binding: Binding) -> Message:
     }
 
 
+def _policies(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
+    for vhost in vhosts:
+        yield from map(described_policy, vhost.policies.policies(operator=False))
+
+
+def _operator_policies(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
+    for vhost in vhosts:
+        yield from map(described_policy, vhost.policies.policies(operator=True))
+
+
 def _without_op(op: Message) -> Message:
     del op["op"]
     return op
@@ -85,4 +99,6 @@ LISTS: Final[dict[str, Callable[[Catalog, list[VhostTopology]], Iterator[Message
     "exchanges": _exchanges,
     "queues": _queues,
     "bindings": _bindings,
+    "policies": _policies,
+    "operator-policies": _operator_policies,
 }

@@ -18,7 +18,7 @@ from shards.requests import Requests
 from shards.shard import Shard
 from tests.unit.shards import wire
 from topology import changes
-from topology.model import Queue
+from topology.model import Policy, Queue
 from topology.replica import Replica
 
 VHOST = "/"
@@ -101,7 +101,7 @@ class Host:
             clock_ms=lambda: 5, report_broken=self.broken.append,
         )
         self.shard.links, self.shard.commit, self.shard.alarm = self.links, self.commit, self.alarm
-        self.queues = ShardQueues(0, self.engine, self.store, self.requests, {})
+        self.queues = ShardQueues(0, self.engine, self.store, self.requests, self.replica, {})
         self.control = Control(self.shard, self.replica)
         self.control.loaded.set()
         self.declare(Queue(1, "q", VHOST, durable=True))
@@ -461,7 +461,7 @@ def test_recovered_messages_find_their_queue_and_others_go(tmp_path: Path) -> No
         engine, replica, lambda _: pytest.fail(), lambda: None, ConsumedQueues(tmp_path / "consumed"),
         ReplyQueues(engine, store, 1),
     )  # type: ignore[arg-type]
-    queues = ShardQueues(0, engine, store, requests, recovered)
+    queues = ShardQueues(0, engine, store, requests, replica, recovered)
     queues.on_change({"ops": [changes.queue_add(Queue(1, "q", VHOST, durable=True))], "version": 1, "snapshot": True})
     assert queues.forget_orphans() == 1
     assert store.live_entries == 2
@@ -498,3 +498,49 @@ def test_a_full_disk_refuses_confirms_and_goes_on(tmp_path: Path, caplog: pytest
     room[0] = True
     assert len(host.feed(wire.publish(1, body, persistent=True, sequence=8, channel=3))) == 1
     assert host.engine.count(1)[0] == 2
+
+
+def test_a_policy_changes_the_queues_whose_features_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(tmp_path)
+    configured: list[int] = []
+    monkeypatch.setattr(host.queues, "_engine", Recorder(host.engine, configured))
+    host.declare(Queue(3, "bounded", VHOST, arguments={"x-max-length": 1}))
+    host.feed(wire.publish(1, b"1"), wire.publish(1, b"2"), wire.publish(1, b"3"), wire.publish(3, b"1"))
+    policy = Policy(VHOST, "p", "", {"max-length": 2})
+    host.change(changes.policy_set(policy))
+    assert configured == [1, 2]                     # the third queue's own limit is lower
+    assert host.engine.count(1) == (2, 0)
+    host.feed(wire.publish(1, b"4"))
+    assert host.engine.count(1) == (2, 0)
+    host.change(changes.policy_set(Policy(VHOST, "p", "^q$", {"max-length": 2})))
+    assert configured == [1, 2, 2]
+    host.declare(Queue(4, "q", "another"))
+    host.change(changes.policy_clear(policy))
+    assert configured == [1, 2, 2, 1]
+    host.feed(wire.publish(1, b"5"))
+    assert host.engine.count(1) == (3, 0)
+
+
+def test_a_queue_is_declared_with_what_policies_say_and_a_snapshot_brings_what_was_missed(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.change(changes.policy_set(Policy(VHOST, "p", "^n", {"max-length": 1})))
+    host.declare(Queue(3, "new", VHOST))
+    host.feed(wire.publish(3, b"1"), wire.publish(3, b"2"), wire.publish(1, b"1"), wire.publish(1, b"2"))
+    assert host.engine.count(3) == (1, 0) and host.engine.count(1) == (2, 0)
+    host.replica.apply_ops([changes.policy_set(Policy(VHOST, "other", "^q", {"max-length": 1}))])
+    host.queues.on_change({"ops": [], "version": 2, "snapshot": True})
+    assert host.engine.count(1) == (1, 0)
+
+
+class Recorder:
+    """An engine that tells which queues were configured."""
+
+    def __init__(self, engine: Engine, configured: list[int]) -> None:
+        self._engine, self._configured = engine, configured
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def configure(self, queue_id: int, features: Any) -> None:
+        self._configured.append(queue_id)
+        self._engine.configure(queue_id, features)
