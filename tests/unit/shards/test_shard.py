@@ -1,6 +1,7 @@
 """A shard's turn, with links and commits played by the test: requests in their place, watermarks, back-pressure."""
 import asyncio
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ class Host:
             str(root / "durable"), str(root / "transient"), str(root / "spill"),
             segment_bytes=64 << 10, clock_ms=lambda: 5,
         )
+        recovered = self.store.recover()
         self.replica = Replica()
         self.replica.apply_ops([changes.vhost_add(VHOST)])
         self.engine = engine_type(self.store, GATEWAYS, SHARDS)
@@ -89,6 +91,7 @@ class Host:
         self.alarm = Alarm()
         self.broken: list[Any] = []
         self.wanted: list[int] = []
+        self.want_link: Callable[[int], None] = self.wanted.append
         self.unused: list[int] = []
         self.deleted: asyncio.Future[bool] | None = None
         self.consumed = ConsumedQueues(root / "consumed")
@@ -97,11 +100,11 @@ class Host:
             ReplyQueues(self.engine, self.store, 1),
         )
         self.shard = Shard(
-            self.engine, self.store, self.requests, Relay(self.engine, self.wanted.append),
+            self.engine, self.store, self.requests, Relay(self.engine, lambda shard: self.want_link(shard)),
             clock_ms=lambda: 5, report_broken=self.broken.append,
         )
         self.shard.links, self.shard.commit, self.shard.alarm = self.links, self.commit, self.alarm
-        self.queues = ShardQueues(0, self.engine, self.store, self.requests, self.replica, {})
+        self.queues = ShardQueues(0, self.engine, self.store, self.requests, self.replica, recovered)
         self.control = Control(self.shard, self.replica)
         self.control.loaded.set()
         self.declare(Queue(1, "q", VHOST, durable=True))
