@@ -5,7 +5,7 @@ Gateways and the catalog both give them. A refusal is an error of amqp091/errors
 from typing import Literal
 
 from amqp091.constants import NO_METHOD, MethodId
-from amqp091.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
+from amqp091.errors import AccessRefused, NotAllowed, NotFound, PreconditionFailed, ResourceLocked
 
 Kind = Literal["exchange", "queue"]
 
@@ -71,4 +71,40 @@ def no_permission(
 ) -> AccessRefused:  # fmt: skip
     return AccessRefused(
         f"{permission} access to {resource(kind, name, vhost)} refused for user '{user}'", method=method
+    )
+
+
+def no_topic_permission(
+    permission: Literal["write", "read"], routing_key: str, exchange: str, vhost: str, user: str,
+    *, method: MethodId = NO_METHOD,
+) -> AccessRefused:  # fmt: skip
+    return AccessRefused(
+        f"{permission} access to topic '{routing_key}' in {resource('exchange', exchange, vhost)} refused for "
+        f"user '{user}'",
+        method=method,
+    )
+
+
+def queue_limit_reached(queue: str, vhost: str, limit: int, *, method: MethodId = NO_METHOD) -> PreconditionFailed:
+    return PreconditionFailed(
+        f"cannot declare queue '{queue}': queue limit in vhost '{vhost}' ({limit}) is reached", method=method
+    )
+
+
+def vhost_connection_limit_reached(vhost: str, user: str, limit: int, *, method: MethodId = NO_METHOD) -> NotAllowed:
+    return NotAllowed(
+        f"access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached", method=method
+    )
+
+
+def user_connection_limit_reached(user: str, limit: int, *, method: MethodId = NO_METHOD) -> NotAllowed:
+    return NotAllowed(
+        f"connection refused for user '{user}': user connection limit ({limit}) is reached", method=method
+    )
+
+
+def user_channel_limit_reached(user: str, limit: int, *, method: MethodId = NO_METHOD) -> NotAllowed:
+    return NotAllowed(
+        f"number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})",
+        method=method,
     )

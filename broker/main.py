@@ -9,14 +9,17 @@ import sys
 
 import click
 
-from broker.commands import accounts, connections, listing, logs, policies, queues, serve, settings, status
+from broker.commands import accounts, connections, limits, listing, logs, policies, queues, serve, settings, status
 from broker.version import VERSION
 from bus.context import StartError
 from bus.control import ControlError
 
 
 class _Group(click.Group):
-    """Turns what the commands raise into one line."""
+    """Turns what the commands raise into one line; knows each command also with RabbitMQ's underscores."""
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return super().get_command(context, name) or super().get_command(context, name.replace("_", "-"))
 
     def invoke(self, context: click.Context) -> object:
         try:
@@ -37,6 +40,7 @@ for command in (
     listing.list_objects,
     settings.settings,
     *accounts.COMMANDS,
+    *limits.COMMANDS,
     *queues.COMMANDS,
     *policies.COMMANDS,
     *connections.COMMANDS,

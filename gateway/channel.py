@@ -77,6 +77,13 @@ class Channel(ChannelCore):
         connection = self.connection
         permissions.require(connection.gateway.replica, connection.user_name, connection.vhost, right, kind, name)
 
+    def check_topic_write(self, exchange: str, routing_key: str) -> None:
+        """AccessRefused where the user may not publish to the topic exchange with this key."""
+        connection = self.connection
+        connection.gateway.replica.check_topic_write(
+            connection.user_name, connection.vhost, exchange, routing_key
+        )
+
     # publishing: hooks of the core, on a route not remembered
 
     def route_uses_headers(self, exchange: bytes) -> bool:
@@ -93,8 +100,10 @@ class Channel(ChannelCore):
         self.require(permissions.WRITE, EXCHANGE, name)
         if self.exchange(name).internal:
             raise refusals.internal_exchange(name, self.connection.vhost)
+        key = _text(routing_key)
+        self.check_topic_write(name, key)
         table = None if headers is None else decode_table(headers) if headers else {}
-        return self.connection.gateway.routes.find(self.connection.vhost, name, _text(routing_key), table)
+        return self.connection.gateway.routes.find(self.connection.vhost, name, key, table)
 
     # consuming
 

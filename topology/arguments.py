@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from amqp091.errors import PreconditionFailed
 from topology.durations import age_ms
-from topology.erlang import term
+from topology.erlang import term, text
 from topology.model import QUEUE, Kind
 from topology.names import described
 from topology.value_types import INTEGER_TYPES, type_name
@@ -72,6 +72,23 @@ def queue_type_of(arguments: Arguments) -> str:
     """The type that a queue has or would get. Meaningful once the arguments are checked."""
     queue_type = arguments.get(QUEUE_TYPE, DEFAULT_QUEUE_TYPE)
     return queue_type if isinstance(queue_type, str) else DEFAULT_QUEUE_TYPE
+
+
+def check_default_queue_type(queue_type: Any) -> None:
+    """PreconditionFailed unless queues of a vhost can have the type by default."""
+    if queue_type not in SUPPORTED_QUEUE_TYPES:
+        raise PreconditionFailed(f"{text(queue_type)} is not a valid queue type")
+
+
+def with_default_type(
+    arguments: Arguments, default_queue_type: str | None, *, durable: bool, exclusive: bool, auto_delete: bool
+) -> dict[str, Any]:
+    """The arguments with the type that a vhost gives to queues which ask for none: classic, where that does not fit."""
+    completed = dict(arguments)
+    if default_queue_type is not None and QUEUE_TYPE not in arguments:
+        fits = durable and not exclusive and not auto_delete
+        completed[QUEUE_TYPE] = default_queue_type if fits else CLASSIC
+    return completed
 
 
 def known_arguments(arguments: Arguments) -> tuple[str, ...]:

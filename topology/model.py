@@ -36,6 +36,10 @@ class Vhost:
     """A name space: exchanges, queues, bindings and permissions never cross it."""
 
     name: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    default_queue_type: str | None = None       # of queues that are declared without one; None: classic
+    protected_from_deletion: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +119,7 @@ class User:
     password_hash: str
     hashing_algorithm: str
     tags: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)     # topology/limits.py
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +145,14 @@ class Policy:
     priority: float = 0
     apply_to: str = "all"
     operator: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TopicPermission:
+    """Two patterns on routing keys, for one user at one topic exchange. Variables: topology/permissions.py."""
+
+    write: str
+    read: str
 
 
 def canonical(arguments: Mapping[str, Any]) -> bytes:

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from topology import changes, permissions
 from topology.changes import Op
+from topology.exchanges import TOPIC
 from topology.features import QueueFeatures
-from topology.model import Binding, Exchange, Kind, Permission, Policy, Queue, User, Vhost
+from topology.model import Binding, Exchange, Kind, Permission, Policy, Queue, TopicPermission, User, Vhost
 from topology.passwords import verify_password
 from topology.vhost import VhostTopology
 
@@ -37,6 +38,7 @@ class Replica:
         self.catalog_version = 0        # the catalog's number of the last one
         self.vhosts: dict[str, VhostTopology] = {}
         self.users: dict[str, User] = {}
+        self.global_parameters: dict[str, Any] = {}
         self._queues: dict[int, Queue] = {}
         self._exclusive: dict[str, dict[int, Queue]] = {}       # by owner
         self._permitted: dict[tuple[str, str, permissions.Right, str], bool] = {}
@@ -56,7 +58,7 @@ class Replica:
 
     def become(self, other: Replica, catalog_version: int) -> None:
         """Take over the state of another replica, which is not used afterwards."""
-        self.vhosts, self.users = other.vhosts, other.users
+        self.vhosts, self.users, self.global_parameters = other.vhosts, other.users, other.global_parameters
         self._queues, self._exclusive = other._queues, other._exclusive
         self._permitted = {}
         self.catalog_version = catalog_version
@@ -68,8 +70,12 @@ class Replica:
         self.version += 1
 
     def _vhost_add(self, op: Op) -> None:
-        if op["name"] not in self.vhosts:
-            self.vhosts[op["name"]] = VhostTopology(Vhost(op["name"]))
+        vhost = changes.vhost_of(op)
+        existing = self.vhosts.get(vhost.name)
+        if existing is None:
+            self.vhosts[vhost.name] = VhostTopology(vhost)
+        else:
+            existing.vhost = vhost
 
     def _vhost_delete(self, op: Op) -> None:
         vhost = self.vhosts.pop(op["name"], None)
@@ -134,6 +140,8 @@ class Replica:
         self.users.pop(op["name"], None)
         for vhost in self.vhosts.values():
             vhost.permissions.pop(op["name"], None)
+            for key in [key for key in vhost.topic_permissions if key[0] == op["name"]]:
+                del vhost.topic_permissions[key]
         self._permitted = {}
 
     def _permission_set(self, op: Op) -> None:
@@ -157,6 +165,32 @@ class Replica:
         vhost = self.vhosts.get(op["vhost"])
         if vhost is not None:
             vhost.clear_policy(op["operator"], op["name"])
+
+    def _topic_permission_set(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.topic_permissions[op["user"], op["exchange"]] = changes.topic_permission_of(op)
+
+    def _topic_permission_clear(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.topic_permissions.pop((op["user"], op["exchange"]), None)
+
+    def _parameter_set(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.parameters[op["component"], op["name"]] = op["value"]
+
+    def _parameter_clear(self, op: Op) -> None:
+        vhost = self.vhosts.get(op["vhost"])
+        if vhost is not None:
+            vhost.parameters.pop((op["component"], op["name"]), None)
+
+    def _global_parameter_set(self, op: Op) -> None:
+        self.global_parameters[op["name"]] = op["value"]
+
+    def _global_parameter_clear(self, op: Op) -> None:
+        self.global_parameters.pop(op["name"], None)
 
     # what exists
 
@@ -235,6 +269,29 @@ class Replica:
             self._permitted[question] = known
         return known
 
+    def topic_permission(self, user: str, vhost: str, exchange: str) -> TopicPermission | None:
+        """None: the user's keys are not restricted at this exchange."""
+        topology = self.vhosts.get(vhost)
+        return topology.topic_permissions.get((user, exchange)) if topology else None
+
+    def check_topic_write(self, user: str, vhost: str, exchange: str, routing_key: str) -> None:
+        """AccessRefused unless the user may publish with the routing key; only topic exchanges restrict keys."""
+        self._check_topic("write", user, vhost, exchange, routing_key)
+
+    def check_topic_read(self, user: str, vhost: str, exchange: str, routing_key: str) -> None:
+        """AccessRefused unless the user may bind to the exchange with the routing key."""
+        self._check_topic("read", user, vhost, exchange, routing_key)
+
+    def _check_topic(
+        self, kind: permissions.TopicRight, user: str, vhost: str, exchange: str, routing_key: str
+    ) -> None:
+        permission = self.topic_permission(user, vhost, exchange)
+        if permission is None:
+            return
+        found = self.exchange(vhost, exchange)
+        if found is not None and found.type == TOPIC:
+            permissions.require_topic(permission, kind, user, vhost, exchange, routing_key)
+
     # the state as operations
 
     def snapshot_ops(self) -> Iterator[Op]:
@@ -245,6 +302,7 @@ class Replica:
         """
         return _snapshot(
             list(self.users.values()),
+            list(self.global_parameters.items()),
             [
                 (
                     topology.vhost,
@@ -253,6 +311,8 @@ class Replica:
                     list(topology.bindings),
                     list(topology.permissions.items()),
                     list(topology.policies),
+                    list(topology.topic_permissions.items()),
+                    list(topology.parameters.items()),
                 )
                 for topology in self.vhosts.values()
             ],
@@ -267,15 +327,22 @@ class Replica:
 PERMITTED_CACHE_SIZE: Final = 65536     # names are the clients' to choose
 
 _VhostParts = tuple[
-    Vhost, list[Exchange], list[Queue], list[Binding], list[tuple[str, Permission]], list[Policy]
+    Vhost, list[Exchange], list[Queue], list[Binding], list[tuple[str, Permission]], list[Policy],
+    list[tuple[tuple[str, str], TopicPermission]], list[tuple[tuple[str, str], Any]],
 ]
 
 
-def _snapshot(users: list[User], vhosts: list[_VhostParts]) -> Iterator[Op]:
+def _snapshot(
+    users: list[User], global_parameters: list[tuple[str, Any]], vhosts: list[_VhostParts]
+) -> Iterator[Op]:
     for user in users:
         yield changes.user_add(user)
-    for vhost, exchanges, queues, bindings, granted, policies in vhosts:
-        yield changes.vhost_add(vhost.name)
+    for parameter, value in global_parameters:
+        yield changes.global_parameter_set(parameter, value)
+    for vhost, exchanges, queues, bindings, granted, policies, topics, parameters in vhosts:
+        yield changes.vhost_put(vhost)
+        for (component, parameter), value in parameters:
+            yield changes.parameter_set(vhost.name, component, parameter, value)
         durable = {("exchange", exchange.name): exchange.durable for exchange in exchanges}
         durable.update({("queue", queue.name): queue.durable for queue in queues})
         for exchange in exchanges:
@@ -289,6 +356,8 @@ def _snapshot(users: list[User], vhosts: list[_VhostParts]) -> Iterator[Op]:
             yield changes.permission_set(user_name, vhost.name, permission)
         for policy in policies:
             yield changes.policy_set(policy)
+        for (user_name, exchange_name), topic_permission in topics:
+            yield changes.topic_permission_set(user_name, vhost.name, exchange_name, topic_permission)
 
 
 _APPLY: Final[dict[str, Callable[[Replica, Op], None]]] = {
@@ -306,4 +375,10 @@ _APPLY: Final[dict[str, Callable[[Replica, Op], None]]] = {
     "permission.clear": Replica._permission_clear,
     "policy.set": Replica._policy_set,
     "policy.clear": Replica._policy_clear,
+    "topic_permission.set": Replica._topic_permission_set,
+    "topic_permission.clear": Replica._topic_permission_clear,
+    "parameter.set": Replica._parameter_set,
+    "parameter.clear": Replica._parameter_clear,
+    "global_parameter.set": Replica._global_parameter_set,
+    "global_parameter.clear": Replica._global_parameter_clear,
 }

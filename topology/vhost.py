@@ -13,6 +13,7 @@ from amqp091.refusals import missing
 from topology.bindings import BindingIndex
 from topology.exchanges import TABLES, RoutingTable, predeclared
 from topology.exchanges.default import DefaultTable
+from topology.limits import VHOST_LIMITS
 from topology.model import (
     DEFAULT_EXCHANGE,
     EXCHANGE,
@@ -24,6 +25,7 @@ from topology.model import (
     Permission,
     Policy,
     Queue,
+    TopicPermission,
     Vhost,
 )
 from topology.policies import VhostPolicies
@@ -39,6 +41,8 @@ class VhostTopology:
         self.bindings = BindingIndex()
         self.permissions: dict[str, Permission] = {}        # by user
         self.policies = VhostPolicies()
+        self.topic_permissions: dict[tuple[str, str], TopicPermission] = {}     # by user and exchange
+        self.parameters: dict[tuple[str, str], Any] = {}    # by component and name
         self._tables: dict[str, RoutingTable] = {}
         self._headers_matter: dict[str, bool] = {}          # what depends_on_headers has found
         for exchange in predeclared(vhost.name):
@@ -105,6 +109,12 @@ class VhostTopology:
         self._headers_matter.clear()
 
     # questions
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """RabbitMQ keeps a vhost's limits as a parameter: topology/limits.py."""
+        found: Mapping[str, int] = self.parameters.get(VHOST_LIMITS, {})
+        return found
 
     def exists(self, destination: Destination) -> bool:
         kind, name = destination

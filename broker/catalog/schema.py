@@ -12,6 +12,7 @@ an older version is brought up to date when the catalog opens it.
     version  what it brought
           1  vhosts, users, permissions, exchanges, queues, bindings
           2  policies
+          3  topic permissions, parameters (vhost limits among them), limits of users, metadata of vhosts
 """
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ TRANSIENT_FILE: Final = "catalog-transient.db"
 UNFINISHED_SUFFIX: Final = ".new"
 SQLITE_COMPANIONS: Final = ("", "-wal", "-shm", "-journal")
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 SCHEMA_VERSION_OLDEST: Final = 1            # read, and brought up to date by UPGRADES
 APPLICATION_ID: Final = 0x57524E43          # "WRNC"
 SQLITE_MAGIC: Final = b"SQLite format 3\0"
@@ -103,7 +104,30 @@ CREATE TABLE policies (
     PRIMARY KEY (vhost, operator, name)
 ) WITHOUT ROWID;
 """
-UPGRADES: Final[dict[int, str]] = {1: POLICIES}
+RIGHTS_AND_LIMITS: Final = """
+CREATE TABLE topic_permissions (
+    user TEXT NOT NULL,
+    vhost TEXT NOT NULL,
+    exchange TEXT NOT NULL,
+    write TEXT NOT NULL,
+    read TEXT NOT NULL,
+    PRIMARY KEY (user, vhost, exchange)
+) WITHOUT ROWID;
+CREATE TABLE parameters (
+    vhost TEXT NOT NULL,
+    component TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (vhost, component, name)
+) WITHOUT ROWID;
+CREATE TABLE global_parameters (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+ALTER TABLE users ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE vhosts ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
+"""
+UPGRADES: Final[dict[int, str]] = {1: POLICIES, 2: RIGHTS_AND_LIMITS}
 """The statements that lead from a version to the next."""
 
 

@@ -32,8 +32,9 @@ RESERVE_QUEUE_IDS: Final = "queue_ids.reserve"      # an operation for the store
 
 Values = Sequence[object]
 _MAIN_ONLY: Final = frozenset({
-    "vhost.add", "vhost.delete", "user.add", "user.delete", "permission.set", "permission.clear", "policy.set",
-    "policy.clear", RESERVE_QUEUE_IDS,
+    "vhost.add", "vhost.delete", "user.add", "user.delete", "permission.set", "permission.clear",
+    "topic_permission.set", "topic_permission.clear", "policy.set", "policy.clear", "parameter.set", "parameter.clear",
+    "global_parameter.set", "global_parameter.clear", RESERVE_QUEUE_IDS,
 })
 
 
@@ -101,12 +102,12 @@ class Store:
 
     def _objects(self) -> Iterator[Op]:
         query = self._connection.execute
-        for (name,) in query("SELECT name FROM main.vhosts"):
-            yield {"op": "vhost.add", "name": name}
-        for name, password_hash, algorithm, tags in query("SELECT * FROM main.users"):
+        for name, metadata in query("SELECT * FROM main.vhosts"):
+            yield {"op": "vhost.add", "name": name, "metadata": orjson.loads(metadata)}
+        for name, password_hash, algorithm, tags, limits in query("SELECT * FROM main.users"):
             yield {
                 "op": "user.add", "name": name, "password_hash": password_hash, "hashing_algorithm": algorithm,
-                "tags": orjson.loads(tags),
+                "tags": orjson.loads(tags), "limits": orjson.loads(limits),
             }
         for user, vhost, configure, write, read in query("SELECT * FROM main.permissions"):
             yield {
@@ -118,6 +119,18 @@ class Store:
                 "op": "policy.set", "vhost": vhost, "operator": bool(operator), "name": name, "pattern": pattern,
                 "apply_to": apply_to, "priority": priority, "definition": orjson.loads(definition),
             }
+        for user, vhost, exchange, write, read in query("SELECT * FROM main.topic_permissions"):
+            yield {
+                "op": "topic_permission.set", "user": user, "vhost": vhost, "exchange": exchange, "write": write,
+                "read": read,
+            }
+        for vhost, component, name, value in query("SELECT * FROM main.parameters"):
+            yield {
+                "op": "parameter.set", "vhost": vhost, "component": component, "name": name,
+                "value": orjson.loads(value),
+            }
+        for name, value in query("SELECT * FROM main.global_parameters"):
+            yield {"op": "global_parameter.set", "name": name, "value": orjson.loads(value)}
         for schema_name in BOTH:
             durable = schema_name == MAIN
             for vhost, name, type_, auto_delete, internal, arguments in query(f"SELECT * FROM {schema_name}.exchanges"):
@@ -221,13 +234,13 @@ def _reserve_queue_ids(execute: Execute, op: Op) -> None:
 
 
 def _vhost_add(execute: Execute, op: Op) -> None:
-    execute("INSERT OR IGNORE INTO main.vhosts VALUES (?)", (op["name"],))
+    execute("INSERT OR REPLACE INTO main.vhosts VALUES (?, ?)", (op["name"], _json(op["metadata"])))
 
 
 def _vhost_delete(execute: Execute, op: Op) -> None:
     execute("DELETE FROM main.vhosts WHERE name = ?", (op["name"],))
-    execute("DELETE FROM main.permissions WHERE vhost = ?", (op["name"],))
-    execute("DELETE FROM main.policies WHERE vhost = ?", (op["name"],))
+    for table in ("permissions", "topic_permissions", "policies", "parameters"):
+        execute(f"DELETE FROM main.{table} WHERE vhost = ?", (op["name"],))
     for name in BOTH:
         for table in ("bindings", "queues", "exchanges"):
             execute(f"DELETE FROM {name}.{table} WHERE vhost = ?", (op["name"],))
@@ -293,14 +306,15 @@ def _binding_delete(execute: Execute, op: Op) -> None:
 
 def _user_add(execute: Execute, op: Op) -> None:
     execute(
-        "INSERT OR REPLACE INTO main.users VALUES (?, ?, ?, ?)",
-        (op["name"], op["password_hash"], op["hashing_algorithm"], _json(op["tags"])),
+        "INSERT OR REPLACE INTO main.users VALUES (?, ?, ?, ?, ?)",
+        (op["name"], op["password_hash"], op["hashing_algorithm"], _json(op["tags"]), _json(op["limits"])),
     )
 
 
 def _user_delete(execute: Execute, op: Op) -> None:
     execute("DELETE FROM main.users WHERE name = ?", (op["name"],))
-    execute("DELETE FROM main.permissions WHERE user = ?", (op["name"],))
+    for table in ("permissions", "topic_permissions"):
+        execute(f"DELETE FROM main.{table} WHERE user = ?", (op["name"],))
 
 
 def _permission_set(execute: Execute, op: Op) -> None:
@@ -331,6 +345,42 @@ def _policy_clear(execute: Execute, op: Op) -> None:
     )
 
 
+def _topic_permission_set(execute: Execute, op: Op) -> None:
+    execute(
+        "INSERT OR REPLACE INTO main.topic_permissions VALUES (?, ?, ?, ?, ?)",
+        (op["user"], op["vhost"], op["exchange"], op["write"], op["read"]),
+    )
+
+
+def _topic_permission_clear(execute: Execute, op: Op) -> None:
+    execute(
+        "DELETE FROM main.topic_permissions WHERE user = ? AND vhost = ? AND exchange = ?",
+        (op["user"], op["vhost"], op["exchange"]),
+    )
+
+
+def _parameter_set(execute: Execute, op: Op) -> None:
+    execute(
+        "INSERT OR REPLACE INTO main.parameters VALUES (?, ?, ?, ?)",
+        (op["vhost"], op["component"], op["name"], _json(op["value"])),
+    )
+
+
+def _parameter_clear(execute: Execute, op: Op) -> None:
+    execute(
+        "DELETE FROM main.parameters WHERE vhost = ? AND component = ? AND name = ?",
+        (op["vhost"], op["component"], op["name"]),
+    )
+
+
+def _global_parameter_set(execute: Execute, op: Op) -> None:
+    execute("INSERT OR REPLACE INTO main.global_parameters VALUES (?, ?)", (op["name"], _json(op["value"])))
+
+
+def _global_parameter_clear(execute: Execute, op: Op) -> None:
+    execute("DELETE FROM main.global_parameters WHERE name = ?", (op["name"],))
+
+
 _WRITE: Final[dict[str, Callable[[Execute, Op], None]]] = {
     RESERVE_QUEUE_IDS: _reserve_queue_ids,
     "vhost.add": _vhost_add,
@@ -347,4 +397,10 @@ _WRITE: Final[dict[str, Callable[[Execute, Op], None]]] = {
     "permission.clear": _permission_clear,
     "policy.set": _policy_set,
     "policy.clear": _policy_clear,
+    "topic_permission.set": _topic_permission_set,
+    "topic_permission.clear": _topic_permission_clear,
+    "parameter.set": _parameter_set,
+    "parameter.clear": _parameter_clear,
+    "global_parameter.set": _global_parameter_set,
+    "global_parameter.clear": _global_parameter_clear,
 }

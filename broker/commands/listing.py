@@ -8,6 +8,7 @@ import click
 
 from broker.commands.client import BrokerClient, data_option
 from broker.commands.output import format_option, rows_table, show
+from topology.limits import MAX_CHANNELS, MAX_CONNECTIONS, MAX_QUEUES
 
 Row = dict[str, Any]
 
@@ -17,11 +18,14 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
                "effective_policy_definition"),
     "exchanges": ("vhost", "name", "type", "durable", "auto_delete", "internal", "arguments"),
     "bindings": ("vhost", "source", "destination_type", "destination", "routing_key", "arguments"),
-    "vhosts": ("name", "queues", "exchanges"),
+    "vhosts": ("name", "description", "tags", "default_queue_type", "queues", "exchanges"),
     "users": ("name", "tags"),
     "permissions": ("vhost", "user", "configure", "write", "read"),
     "policies": ("vhost", "name", "pattern", "apply-to", "definition", "priority"),
     "operator-policies": ("vhost", "name", "pattern", "apply-to", "definition", "priority"),
+    "topic-permissions": ("vhost", "user", "exchange", "write", "read"),
+    "vhost-limits": ("vhost", MAX_CONNECTIONS, MAX_QUEUES),
+    "user-limits": ("user", MAX_CONNECTIONS, MAX_CHANNELS),
     "connections": ("id", "user", "vhost", "name", "state", "channels", "gateway"),
     "channels": ("connection", "number", "user", "vhost", "consumer_count", "messages_unacknowledged",
                  "prefetch_count", "confirm", "transactional", "gateway"),

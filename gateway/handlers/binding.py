@@ -24,6 +24,10 @@ async def change_binding(channel: Channel, binding: Bind, *, adds: bool) -> None
         check_not_default_exchange(binding.destination)
     check_not_default_exchange(binding.source)
     channel.require(READ, EXCHANGE, binding.source)
+    connection = channel.connection
+    connection.gateway.replica.check_topic_read(
+        connection.user_name, connection.vhost, binding.source, binding.routing_key
+    )
     if adds or _ends_exist(channel, binding):
         _check_ends(channel, binding)
         await _ask(channel, binding, "bind" if adds else "unbind")

@@ -23,8 +23,9 @@ from gateway.channel import Channel
 from gateway.handlers import replies, streams
 from gateway.handlers.binding import Bind, change_binding
 from gateway.replies import is_reply_name
-from topology.arguments import DEAD_LETTER_EXCHANGE, check_name_argument, check_server_named
+from topology.arguments import DEAD_LETTER_EXCHANGE, check_name_argument, check_server_named, with_default_type
 from topology.equivalence import check_exclusive_access, check_queue_declare, check_queue_equivalent
+from topology.limits import check_queue_limit
 from topology.model import EXCHANGE, QUEUE, Queue
 from topology.names import GENERATED_QUEUE_PREFIX, check_not_reserved, generated, stripped
 from topology.permissions import CONFIGURE, READ, WRITE
@@ -49,6 +50,7 @@ async def declare(channel: Channel, method: QueueDeclare) -> None:
     elif method.passive:
         counts = await _counts(channel, channel.queue(name), method.nowait)
     else:
+        method = _with_type(channel, method)
         generates = not name
         if generates:
             check_server_named(method.arguments)
@@ -57,6 +59,21 @@ async def declare(channel: Channel, method: QueueDeclare) -> None:
     channel.current_queue = name
     if not method.nowait:
         channel.send(QueueDeclareOk(queue=name, message_count=counts.messages, consumer_count=counts.consumers))
+
+
+def _with_type(channel: Channel, method: QueueDeclare) -> QueueDeclare:
+    """A vhost may have a default for the type of queues."""
+    vhost = channel.connection.gateway.replica.vhost(channel.connection.vhost)
+    if vhost is None or vhost.default_queue_type is None:
+        return method
+    arguments = with_default_type(
+        method.arguments,
+        vhost.default_queue_type,
+        durable=method.durable,
+        exclusive=method.exclusive,
+        auto_delete=method.auto_delete,
+    )
+    return method._replace(arguments=arguments)
 
 
 async def _declare(channel: Channel, method: QueueDeclare, name: str, generated_name: bool) -> _Counts:
@@ -85,6 +102,9 @@ async def _declare(channel: Channel, method: QueueDeclare, name: str, generated_
 async def _create(channel: Channel, method: QueueDeclare, name: str) -> bool:
     """False where someone else was faster: then the queue is an existing one."""
     connection = channel.connection
+    vhost = connection.gateway.replica.vhosts.get(connection.vhost)
+    if vhost is not None:
+        check_queue_limit(connection.vhost, vhost, name)
     check_name_argument(method.arguments, DEAD_LETTER_EXCHANGE, QUEUE, name, connection.vhost)
     dead_letter_exchange = method.arguments.get(DEAD_LETTER_EXCHANGE)
     if dead_letter_exchange is not None:

@@ -103,6 +103,9 @@ def test_lists(warren: Warren) -> None:
         "vhosts",
         "users",
         "permissions",
+        "topic-permissions",
+        "vhost-limits",
+        "user-limits",
     ):
         assert warren.command("list", what)
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.harness.accounts import ACCOUNTS, VHOSTS
+from tests.harness.accounts import ACCOUNTS, VHOST_LIMITS, VHOSTS
 from tests.harness.ports import free_port, wait_for_port
 
 RABBITMQ_SERVER_GLOB = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"
@@ -35,12 +35,23 @@ def installed() -> Path | None:
 def _definitions() -> dict[str, object]:
     """The accounts of the tests as a RabbitMQ definitions document."""
     return {
-        "users": [{"name": a.name, "password": a.password, "tags": list(a.tags)} for a in ACCOUNTS],
+        "users": [
+            {"name": a.name, "password": a.password, "tags": list(a.tags), "limits": a.limits} for a in ACCOUNTS
+        ],
         "vhosts": [{"name": name} for name in VHOSTS],
         "permissions": [
             {"user": a.name, "vhost": vhost, "configure": p.configure, "write": p.write, "read": p.read}
             for a in ACCOUNTS
             for vhost, p in a.permissions.items()
+        ],
+        "topic_permissions": [
+            {"user": a.name, "vhost": "/", "exchange": exchange, "write": p.write, "read": p.read}
+            for a in ACCOUNTS
+            for exchange, p in a.topic_permissions.items()
+        ],
+        "parameters": [
+            {"vhost": vhost, "component": "vhost-limits", "name": "limits", "value": limits}
+            for vhost, limits in VHOST_LIMITS.items()
         ],
     }
 

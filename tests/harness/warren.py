@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from click.testing import CliRunner
 
-from tests.harness.accounts import ACCOUNTS, GUEST, VHOSTS
+from tests.harness.accounts import ACCOUNTS, GUEST, VHOST_LIMITS, VHOSTS
 from tests.harness.client import Endpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,6 +271,12 @@ class Warren:
                 self.command(
                     "set-permissions", "--vhost", vhost, account.name, rights.configure, rights.write, rights.read
                 )
+            for exchange, topic in account.topic_permissions.items():
+                self.command("set-topic-permissions", account.name, exchange, topic.write, topic.read)
+            if account.limits:
+                self.command("set-user-limits", account.name, json.dumps(account.limits))
+        for vhost, limits in VHOST_LIMITS.items():
+            self.command("set-vhost-limits", "--vhost", vhost, json.dumps(limits))
 
     # -- output -----------------------------------------------------------------------------------------------------
 

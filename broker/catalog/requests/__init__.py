@@ -9,7 +9,18 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from broker.catalog.core import Catalog, Message
-from broker.catalog.requests import exchange, export, listing, policy, policy_explanation, queue, user, vhost
+from broker.catalog.requests import (
+    exchange,
+    export,
+    limits,
+    listing,
+    policy,
+    policy_explanation,
+    queue,
+    topic_permission,
+    user,
+    vhost,
+)
 
 VERBS: Final[dict[str, Callable[[Catalog, Message], Awaitable[Message]]]] = {
     "exchange.declare": exchange.declare,
@@ -24,6 +35,7 @@ VERBS: Final[dict[str, Callable[[Catalog, Message], Awaitable[Message]]]] = {
     "connection.closed": queue.connection_closed,
     "vhost.add": vhost.add,
     "vhost.delete": vhost.delete,
+    "vhost.update": vhost.update,
     "user.add": user.add,
     "user.delete": user.delete,
     "user.change_password": user.change_password,
@@ -35,6 +47,12 @@ VERBS: Final[dict[str, Callable[[Catalog, Message], Awaitable[Message]]]] = {
     "policy.explain": policy_explanation.explain,
     "operator_policy.set": policy.set_operator_policy,
     "operator_policy.clear": policy.clear_operator_policy,
+    "topic_permissions.set": topic_permission.set_permissions,
+    "topic_permissions.clear": topic_permission.clear_permissions,
+    "vhost_limits.set": limits.set_of_vhost,
+    "vhost_limits.clear": limits.clear_of_vhost,
+    "user_limits.set": limits.set_of_user,
+    "user_limits.clear": limits.clear_of_user,
     "list": listing.list_objects,
     "export": export.export,
 }

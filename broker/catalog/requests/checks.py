@@ -1,8 +1,12 @@
 """What many verbs ask of their fields."""
 from __future__ import annotations
 
-from amqp091.errors import NotAllowed, PreconditionFailed
+from typing import Any
+
+from amqp091.errors import NotAllowed, NotFound, PreconditionFailed
 from broker.catalog.core import Catalog, Message
+from topology.model import User
+from topology.patterns import InvalidPattern, compiled
 from topology.vhost import VhostTopology
 
 NAME_BYTES_MAX = 255        # a short string of the protocol
@@ -23,6 +27,35 @@ def vhost_named(catalog: Catalog, name: str) -> VhostTopology:
 def new_name(message: Message, kind: str) -> str:
     """The name of a vhost or user that is to be created."""
     name = message["name"]
-    if not isinstance(name, str) or not 0 < len(name.encode()) <= NAME_BYTES_MAX:
-        raise PreconditionFailed(f"the name of a {kind} has 1 to {NAME_BYTES_MAX} bytes")
+    if not name:
+        raise too_long_or_empty(kind)
+    return name_of(message, "name", kind)
+
+
+def name_of(message: Message, field: str, kind: str) -> str:
+    """A name that came from outside, possibly empty."""
+    name = message[field]
+    if not isinstance(name, str) or len(name.encode()) > NAME_BYTES_MAX:
+        raise too_long_or_empty(kind)
     return name
+
+
+def too_long_or_empty(kind: str) -> PreconditionFailed:
+    return PreconditionFailed(f"the name of a {kind} has 1 to {NAME_BYTES_MAX} bytes")
+
+
+def existing_user(catalog: Catalog, name: str) -> User:
+    user = catalog.topology.users.get(name)
+    if user is None:
+        raise NotFound(f"no user '{name}'")
+    return user
+
+
+def check_pattern(pattern: Any) -> None:
+    """PreconditionFailed unless it is a regular expression."""
+    if not isinstance(pattern, str):
+        raise PreconditionFailed("a pattern is a text")
+    try:
+        compiled(pattern)
+    except InvalidPattern as problem:
+        raise PreconditionFailed(str(problem)) from None

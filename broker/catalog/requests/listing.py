@@ -25,7 +25,10 @@ async def list_objects(catalog: Catalog, message: Message) -> Message:
 
 def _vhosts(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
     for vhost in vhosts:
-        yield {"name": vhost.vhost.name, "queues": len(vhost.queues), "exchanges": len(vhost.exchanges)}
+        yield {
+            "name": vhost.vhost.name, **changes.metadata_of(vhost.vhost), "queues": len(vhost.queues),
+            "exchanges": len(vhost.exchanges),
+        }
 
 
 def _users(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
@@ -40,6 +43,27 @@ def _permissions(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Mess
                 "user": user, "vhost": vhost.vhost.name, "configure": permission.configure,
                 "write": permission.write, "read": permission.read,
             }
+
+
+def _topic_permissions(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
+    for vhost in vhosts:
+        for (user, exchange), permission in vhost.topic_permissions.items():
+            yield {
+                "user": user, "vhost": vhost.vhost.name, "exchange": exchange, "write": permission.write,
+                "read": permission.read,
+            }
+
+
+def _vhost_limits(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
+    for vhost in vhosts:
+        if vhost.limits:
+            yield {"vhost": vhost.vhost.name, **vhost.limits}
+
+
+def _user_limits(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
+    for user in catalog.topology.users.values():
+        if user.limits:
+            yield {"user": user.name, **user.limits}
 
 
 def _exchanges(catalog: Catalog, vhosts: list[VhostTopology]) -> Iterator[Message]:
@@ -96,6 +120,9 @@ LISTS: Final[dict[str, Callable[[Catalog, list[VhostTopology]], Iterator[Message
     "vhosts": _vhosts,
     "users": _users,
     "permissions": _permissions,
+    "topic-permissions": _topic_permissions,
+    "vhost-limits": _vhost_limits,
+    "user-limits": _user_limits,
     "exchanges": _exchanges,
     "queues": _queues,
     "bindings": _bindings,

@@ -12,7 +12,9 @@ from broker.catalog.requests.binding import bind, unbind
 from broker.catalog.requests.checks import existing_vhost
 from bus.control import ControlClosed, ControlError, ControlTimeout
 from topology import changes
+from topology.arguments import with_default_type
 from topology.equivalence import check_queue_declare, check_queue_equivalent
+from topology.limits import check_queue_limit
 from topology.model import QUEUE, Binding, Queue
 from topology.names import described
 from topology.placement import place
@@ -25,7 +27,10 @@ NOT_FOUND: Final = 404
 async def declare(catalog: Catalog, message: Message) -> Message:
     vhost, name = existing_vhost(catalog, message), message["name"]
     durable, exclusive, auto_delete = message["durable"], message["exclusive"], message["auto_delete"]
-    arguments = from_json(message["arguments"])
+    arguments = with_default_type(
+        from_json(message["arguments"]), vhost.vhost.default_queue_type, durable=durable, exclusive=exclusive,
+        auto_delete=auto_delete,
+    )
     owner = message["owner"] if exclusive else None
     queue = vhost.queues.get(name)
     if queue is not None:
@@ -34,6 +39,7 @@ async def declare(catalog: Catalog, message: Message) -> Message:
         )
         await catalog.settled()
         return {"queue_id": queue.queue_id, "shard": queue.shard, "created": False}
+    check_queue_limit(vhost.vhost.name, vhost, name)
     # A reserved name is the gateway's to check: generated names have the prefix too.
     check_queue_declare(
         vhost.vhost.name, name, durable=durable, exclusive=exclusive, auto_delete=auto_delete, arguments=arguments

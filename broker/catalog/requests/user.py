@@ -1,15 +1,17 @@
-"""user.add, user.delete, user.change_password, user.set_tags, permissions.set, permissions.clear."""
+"""user.add, user.delete, user.change_password, user.set_tags, permissions.set, permissions.clear.
+
+Limits of users are in limits.py, topic permissions in topic_permission.py.
+"""
 from __future__ import annotations
 
 from dataclasses import replace
 
-from amqp091.errors import NotFound, PreconditionFailed
+from amqp091.errors import PreconditionFailed
 from broker.catalog.core import Catalog, Message
-from broker.catalog.requests.checks import existing_vhost, new_name
+from broker.catalog.requests.checks import check_pattern, existing_user, existing_vhost, new_name
 from topology import changes
 from topology.model import Permission, User
 from topology.passwords import DEFAULT_ALGORITHM, hash_password, is_password_hash, verify_password
-from topology.patterns import InvalidPattern, compiled
 
 
 async def add(catalog: Catalog, message: Message) -> Message:
@@ -40,7 +42,7 @@ async def delete(catalog: Catalog, message: Message) -> Message:
 
 
 async def change_password(catalog: Catalog, message: Message) -> Message:
-    user = _existing(catalog, message["name"])
+    user = existing_user(catalog, message["name"])
     if not _has_password(user, message):
         password_hash, algorithm = _hashed(message)
         await _put(catalog, replace(user, password_hash=password_hash, hashing_algorithm=algorithm))
@@ -50,19 +52,16 @@ async def change_password(catalog: Catalog, message: Message) -> Message:
 
 
 async def set_tags(catalog: Catalog, message: Message) -> Message:
-    await _put(catalog, replace(_existing(catalog, message["name"]), tags=_tags(message)))
+    await _put(catalog, replace(existing_user(catalog, message["name"]), tags=_tags(message)))
     return {}
 
 
 async def set_permissions(catalog: Catalog, message: Message) -> Message:
     vhost = existing_vhost(catalog, message)
-    user = _existing(catalog, message["user"])
+    user = existing_user(catalog, message["user"])
     permission = Permission(message["configure"], message["write"], message["read"])
     for pattern in (permission.configure, permission.write, permission.read):
-        try:
-            compiled(pattern)
-        except InvalidPattern as problem:
-            raise PreconditionFailed(str(problem)) from None
+        check_pattern(pattern)
     decision = catalog.decide()
     decision.add(changes.permission_set(user.name, vhost.vhost.name, permission))
     await decision.settle()
@@ -84,13 +83,6 @@ async def _put(catalog: Catalog, user: User) -> None:
     decision = catalog.decide()
     decision.add(changes.user_add(user))
     await decision.settle()
-
-
-def _existing(catalog: Catalog, name: str) -> User:
-    user = catalog.topology.users.get(name)
-    if user is None:
-        raise NotFound(f"no user '{name}'")
-    return user
 
 
 def _tags(message: Message) -> tuple[str, ...]:

@@ -62,22 +62,38 @@ def test_an_unknown_version_is_refused_and_nothing_touched(
     assert files(data) == before
 
 
-def test_a_catalog_of_an_older_version_is_brought_up_to_date(data: Path, runtime: Path) -> None:
+@pytest.mark.parametrize("version", range(schema.SCHEMA_VERSION_OLDEST, schema.SCHEMA_VERSION))
+def test_a_catalog_of_an_older_version_is_brought_up_to_date(data: Path, runtime: Path, version: int) -> None:
     store = open_store(data, runtime, SETTINGS)
     fresh = _tables(store)
-    store.write([changes.queue_add(Queue(1, "q", "main", durable=True))])
     store.close()
-    connection = sqlite3.connect(data / schema.CATALOG_FILE)
-    connection.executescript("DROP TABLE policies; PRAGMA user_version=1; PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    assert schema.check_header(data / schema.CATALOG_FILE) == 1
+    schema.remove(data / schema.CATALOG_FILE)
+    _write_old(data / schema.CATALOG_FILE, version)
+    assert schema.check_header(data / schema.CATALOG_FILE) == version
     assert highest_shard(data) == 0
     for _ in range(2):
         store = open_store(data, runtime, SETTINGS)
         assert schema.check_header(data / schema.CATALOG_FILE) == schema.SCHEMA_VERSION
-        assert [queue.name for queue in store.load().queues()] == ["q"]
+        replica = store.load()
+        assert [queue.name for queue in replica.queues()] == ["q"]
+        assert (replica.vhosts["main"].vhost.description, replica.vhosts["main"].limits) == ("", {})
+        assert (replica.users["u"].tags, replica.users["u"].limits) == (("administrator",), {})
         assert _tables(store) == fresh
         store.close()
+
+
+def _write_old(path: Path, version: int) -> None:
+    """A database as that version made it, with a vhost, a user and a queue."""
+    connection = sqlite3.connect(path)
+    steps = [schema.UPGRADES[older] for older in range(schema.SCHEMA_VERSION_OLDEST, version)]
+    connection.executescript(schema.VERSION_1 + "".join(steps))
+    connection.executescript(
+        f"PRAGMA application_id={schema.APPLICATION_ID}; PRAGMA user_version={version};"
+        "INSERT INTO vhosts (name) VALUES ('main');"
+        "INSERT INTO users (name, password_hash, hashing_algorithm, tags) VALUES ('u', '', '', '[\"administrator\"]');"
+        "INSERT INTO queues VALUES (1, 'main', 'q', 0, 0, NULL, '{}', 0);"
+    )
+    connection.close()
 
 
 def _tables(store: Store) -> list[tuple[str, ...]]:
