@@ -47,8 +47,9 @@ cdef enum:
     SETTLE_MULTIPLE = 1
     # extra of SETTLE
     OUTCOME_ACK = 0
-    OUTCOME_REQUEUE = 1
+    OUTCOME_REQUEUE = 1         # given back: basic.nack, basic.recover
     OUTCOME_REJECT = 2
+    OUTCOME_REQUEUE_FAILED = 3  # given back by basic.reject: a failed delivery, which a delivery limit counts
     # flags of DELIVER and GET_OK
     DELIVER_REDELIVERED = 1
 

@@ -120,6 +120,7 @@ ENTRY_REDELIVERED: Final = 1             # as recovered: it was delivered before
 ENTRY_EXPIRES: Final = 2                 # it has a TTL: Store.expires_at
 ENTRY_DELAYED: Final = 4                 # it is not ready yet: Store.not_before
 ENTRY_RETURNED: Final = 8                # the engine's: it waits to be ready again after it was delivered
+ENTRY_FAILURES_SHIFT: Final = 6          # the engine's: bits 6 to 15 count failed deliveries in a quorum queue
 
 # One record may not be larger: record_bytes is 32 bits, and a bogus length must not make a scan run away.
 RECORD_BYTES_MAX: Final = 1 << 30

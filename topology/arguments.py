@@ -5,15 +5,26 @@ some other type knows is refused, since the client counts on an effect.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from amqp091.errors import PreconditionFailed
+from topology.backoff import (
+    BACKOFF_FACTOR,
+    BACKOFF_MAX,
+    BACKOFF_MIN,
+    FACTOR_MAX,
+    RETRY_MAX,
+    RETRY_MIN,
+    RETRY_TYPE,
+    RETRY_TYPES,
+)
 from topology.durations import age_ms
 from topology.erlang import term, text
 from topology.model import QUEUE, Kind
 from topology.names import described
-from topology.value_types import INTEGER_TYPES, type_name
+from topology.value_types import FLOAT_TYPES, INTEGER_TYPES, type_name
 
 Arguments = Mapping[str, Any]
 
@@ -34,27 +45,31 @@ STREAM_FILTER_BYTES_MIN: Final = 16
 STREAM_FILTER_BYTES_MAX: Final = 255
 STREAM_SEGMENT_BYTES_MAX: Final = 3_000_000_000
 QUEUE_VERSIONS: Final = (1, 2)
+DELIVERY_LIMIT: Final = "x-delivery-limit"
 UNLIMITED_DELIVERIES: Final = -1
+DELIVERY_LIMIT_DEFAULT: Final = 20
+"""Of a quorum queue, as in RabbitMQ since 4.0."""
+SINGLE_ACTIVE_CONSUMER: Final = "x-single-active-consumer"
+CONSUMER_TIMEOUT: Final = "x-consumer-timeout"
 
 OVERFLOW_MODES: Final = ("drop-head", "reject-publish", "reject-publish-dlx")
 QUEUE_MODES: Final = ("default", "lazy")
 LEADER_LOCATORS: Final = ("client-local", "balanced", "random", "least-leaders")
 DEAD_LETTER_STRATEGIES: Final = ("at-most-once", "at-least-once")
-DELAYED_RETRY_TYPES: Final = ("disabled", "all", "failed", "returned")
 
 KNOWN_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     CLASSIC: (
         "x-expires", "x-message-ttl", DEAD_LETTER_EXCHANGE, DEAD_LETTER_ROUTING_KEY, "x-max-length",
         "x-max-length-bytes", "x-max-in-memory-length", "x-max-in-memory-bytes", "x-max-priority", "x-overflow",
-        "x-queue-mode", "x-queue-version", "x-single-active-consumer", QUEUE_TYPE, "x-queue-master-locator",
-        "x-queue-leader-locator", "x-consumer-timeout",
+        "x-queue-mode", "x-queue-version", SINGLE_ACTIVE_CONSUMER, QUEUE_TYPE, "x-queue-master-locator",
+        "x-queue-leader-locator", CONSUMER_TIMEOUT, BACKOFF_MIN, BACKOFF_FACTOR, BACKOFF_MAX,
     ),
     QUORUM: (
         DEAD_LETTER_EXCHANGE, DEAD_LETTER_ROUTING_KEY, "x-dead-letter-strategy", "x-expires", "x-max-length",
         "x-max-length-bytes", "x-max-in-memory-length", "x-max-in-memory-bytes", "x-overflow",
-        "x-single-active-consumer", QUEUE_TYPE, "x-quorum-initial-group-size", "x-delivery-limit", "x-message-ttl",
-        "x-queue-leader-locator", "x-consumer-timeout", "x-delayed-retry-type", "x-delayed-retry-min",
-        "x-delayed-retry-max",
+        SINGLE_ACTIVE_CONSUMER, QUEUE_TYPE, "x-quorum-initial-group-size", DELIVERY_LIMIT, "x-message-ttl",
+        "x-queue-leader-locator", CONSUMER_TIMEOUT, RETRY_TYPE, RETRY_MIN, RETRY_MAX, BACKOFF_MIN, BACKOFF_FACTOR,
+        BACKOFF_MAX,
     ),
     STREAM: (
         "x-max-length-bytes", QUEUE_TYPE, MAX_AGE, STREAM_SEGMENT_BYTES,
@@ -230,6 +245,28 @@ def _delivery_limit(value: Any, arguments: Arguments) -> None:
         _not_negative(value, arguments)
 
 
+def _of_backoff(arguments: Arguments) -> None:
+    if BACKOFF_MIN not in arguments:
+        raise _Unacceptable("redelivery_backoff_without_min")
+
+
+def _backoff_factor(value: Any, arguments: Arguments) -> None:
+    if type_name(value) not in INTEGER_TYPES + FLOAT_TYPES:
+        raise _Unacceptable(f'"expected number, got {type_name(value)}"')
+    if math.isnan(value) or value < 1:
+        raise _Unacceptable(f"{{value_below_one,{value}}}")
+    if value > FACTOR_MAX:
+        raise _Unacceptable(f"{{value_too_large,{value}}}")
+    _of_backoff(arguments)
+
+
+def _backoff_max(value: Any, arguments: Arguments) -> None:
+    _milliseconds(value, arguments)
+    _of_backoff(arguments)
+    if value < arguments[BACKOFF_MIN]:
+        raise _Unacceptable(f"{{value_below_min,{value}}}")
+
+
 def _max_age(value: Any, arguments: Arguments) -> None:
     _string(value, arguments)
     if not isinstance(value, str) or age_ms(value) is None:
@@ -258,12 +295,15 @@ CHECKS: Final[dict[str, Check]] = {
     "x-overflow": _one_of(OVERFLOW_MODES, "invalid_overflow"),
     "x-queue-mode": _one_of(QUEUE_MODES, "\"unsupported queue mode '{}'\""),
     "x-queue-version": _queue_version,
-    "x-single-active-consumer": _boolean,
-    "x-consumer-timeout": _not_negative,
-    "x-delivery-limit": _delivery_limit,
-    "x-delayed-retry-type": _one_of(DELAYED_RETRY_TYPES, "invalid_delayed_retry_type"),
-    "x-delayed-retry-min": _not_negative,
-    "x-delayed-retry-max": _not_negative,
+    SINGLE_ACTIVE_CONSUMER: _boolean,
+    CONSUMER_TIMEOUT: _not_negative,
+    DELIVERY_LIMIT: _delivery_limit,
+    RETRY_TYPE: _one_of(RETRY_TYPES, "invalid_delayed_retry_type"),
+    RETRY_MIN: _milliseconds,
+    RETRY_MAX: _milliseconds,
+    BACKOFF_MIN: _expires,
+    BACKOFF_FACTOR: _backoff_factor,
+    BACKOFF_MAX: _backoff_max,
     "x-quorum-initial-group-size": _positive,
     MAX_AGE: _max_age,
     STREAM_SEGMENT_BYTES: _not_negative,

@@ -10,26 +10,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from topology.arguments import (
+    CONSUMER_TIMEOUT,
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_ROUTING_KEY,
+    DELIVERY_LIMIT,
+    DELIVERY_LIMIT_DEFAULT,
     MAX_AGE,
     QUORUM,
+    SINGLE_ACTIVE_CONSUMER,
     STREAM,
     UNLIMITED_DELIVERIES,
     queue_type_of,
 )
+from topology.backoff import Backoff, backoff_of
 from topology.durations import age_ms
 
 DROP_HEAD: Final = "drop-head"
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """The pause before a returned message is ready again: min_ms * factor ** (returns - 1), at most max_ms."""
-
-    min_ms: int
-    factor: float
-    max_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +69,10 @@ PLAIN: Final = QueueFeatures()
 
 def features_of(arguments: Mapping[str, Any]) -> QueueFeatures:
     """The features that the arguments of a queue ask for; an argument that nobody knows is ignored."""
-    delivery_limit = arguments.get("x-delivery-limit")
-    consumer_timeout_ms = arguments.get("x-consumer-timeout")
+    queue_type = queue_type_of(arguments)
+    delivery_limit = arguments.get(DELIVERY_LIMIT, DELIVERY_LIMIT_DEFAULT) if queue_type == QUORUM else None
     return QueueFeatures(
-        queue_type=queue_type_of(arguments),
+        queue_type=queue_type,
         message_ttl_ms=arguments.get("x-message-ttl"),
         expires_ms=arguments.get("x-expires"),
         max_length=arguments.get("x-max-length"),
@@ -85,8 +81,9 @@ def features_of(arguments: Mapping[str, Any]) -> QueueFeatures:
         dead_letter_exchange=arguments.get(DEAD_LETTER_EXCHANGE),
         dead_letter_routing_key=arguments.get(DEAD_LETTER_ROUTING_KEY),
         max_priority=arguments.get("x-max-priority"),
-        single_active_consumer=bool(arguments.get("x-single-active-consumer")),
+        single_active_consumer=bool(arguments.get(SINGLE_ACTIVE_CONSUMER)),
         delivery_limit=None if delivery_limit == UNLIMITED_DELIVERIES else delivery_limit,
-        consumer_timeout_ms=consumer_timeout_ms or None,
+        consumer_timeout_ms=arguments.get(CONSUMER_TIMEOUT) or None,
+        backoff=backoff_of(arguments),
         max_age_ms=age_ms(arguments.get(MAX_AGE, "")),
     )

@@ -12,7 +12,6 @@ from typing import Any, Final
 from topology.arguments import (
     CLASSIC,
     DEAD_LETTER_STRATEGIES,
-    DELAYED_RETRY_TYPES,
     LEADER_LOCATORS,
     OVERFLOW_MODES,
     QUEUE_MODES,
@@ -22,6 +21,7 @@ from topology.arguments import (
     STREAM_FILTER_BYTES_MAX,
     STREAM_FILTER_BYTES_MIN,
 )
+from topology.backoff import FACTOR_MAX, RETRY_TYPES
 from topology.durations import age_ms
 from topology.model import ALTERNATE_EXCHANGE
 from topology.patterns import InvalidPattern, compiled
@@ -32,8 +32,6 @@ NAME_BYTES_MAX: Final = 255
 """Of exchanges and routing keys: short strings of the protocol."""
 SEGMENT_BYTES_MAX: Final = 3_000_000_000
 MASTER_LOCATORS: Final = ("min-masters", "client-local", "random", *LEADER_LOCATORS)
-BACKOFF_FACTOR_MAX: Final = 1000.0
-"""Beyond this the second pause is the longest there is."""
 
 Rule = Callable[[Any, Any], bool]
 """Whether the second value holds against the first."""
@@ -102,7 +100,7 @@ def _max_age(value: Any) -> bool:
 
 
 def _factor(value: Any) -> bool:
-    return type(value) in (int, float) and 1 <= value <= BACKOFF_FACTOR_MAX
+    return type(value) in (int, float) and 1 <= value <= FACTOR_MAX
 
 
 def _pattern(value: Any) -> bool:
@@ -137,7 +135,7 @@ KEYS: Final[dict[str, Key]] = {
         operator=higher, argument=lower,
     ),
     "delayed-retry-type": Key(
-        _one_of(DELAYED_RETRY_TYPES),
+        _one_of(RETRY_TYPES),
         "{} is not a valid delayed retry type. Must be one of: all, failed, returned, disabled",
         operator=replaces, argument_of_type={QUORUM: yields},
     ),
@@ -192,7 +190,7 @@ KEYS: Final[dict[str, Key]] = {
     "queue-mode": Key(_one_of(QUEUE_MODES), "{} is not a valid queue-mode value", unknown_to=(QUORUM, STREAM)),
     "queue-version": Key(_one_of(QUEUE_VERSIONS), "{} is not a valid queue-version value", operator=replaces),
     "redelivery-backoff-factor": Key(
-        _factor, f"{{}} is not a valid redelivery backoff factor. Valid range is 1-{BACKOFF_FACTOR_MAX:g}"
+        _factor, f"{{}} is not a valid redelivery backoff factor. Valid range is 1-{FACTOR_MAX:g}"
     ),
     "redelivery-backoff-max": Key(_integer(1), "{} is not a valid maximum redelivery backoff"),
     "redelivery-backoff-min": Key(_integer(1), "{} is not a valid minimum redelivery backoff"),

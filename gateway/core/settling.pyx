@@ -8,7 +8,7 @@ accepted and told to nobody: the shard has put these messages back by itself.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from amqp091.scanner cimport Settle, parse_settle
-from bus.records cimport OUTCOME_ACK, OUTCOME_REJECT, OUTCOME_REQUEUE
+from bus.records cimport OUTCOME_ACK, OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED
 from gateway.core.confirms cimport LEVEL_PROCESSED, open_publish, push_run
 from gateway.core.outgoing cimport append_settle
 from gateway.core.state cimport ChannelState, GatewayState, ShardState, list_settled
@@ -21,6 +21,7 @@ from amqp091.errors import PreconditionFailed, SyntaxError_
 
 cdef enum:
     METHOD_ACK = 80
+    METHOD_REJECT = 90
     CLASS_BASIC = 60
 
 
@@ -36,8 +37,10 @@ cdef int settle(ChannelState channel, const uint8_t *payload, size_t n) except -
         )
     if method.method_id == METHOD_ACK:
         outcome = OUTCOME_ACK
+    elif not method.requeue:
+        outcome = OUTCOME_REJECT
     else:
-        outcome = OUTCOME_REQUEUE if method.requeue else OUTCOME_REJECT
+        outcome = OUTCOME_REQUEUE_FAILED if method.method_id == METHOD_REJECT else OUTCOME_REQUEUE
     if method.multiple and method.delivery_tag == 0:
         if ring.head == ring.tail:
             return 0

@@ -7,8 +7,8 @@ from libc.stdint cimport uint64_t
 
 from log.formats cimport NO_TTL
 from shards.engine.features cimport (
-    OVERFLOW_DROP_HEAD, OVERFLOW_REJECT, OVERFLOW_REJECT_DLX, TYPE_CLASSIC, TYPE_QUORUM, TYPE_STREAM, UNLIMITED,
-    Features,
+    BACKOFF_FAILED, BACKOFF_GIVEN_BACK, BACKOFF_LINEAR, OVERFLOW_DROP_HEAD, OVERFLOW_REJECT, OVERFLOW_REJECT_DLX,
+    TYPE_CLASSIC, TYPE_QUORUM, TYPE_STREAM, UNLIMITED, Features,
 )
 from shards.engine.placing cimport count_bytes, enforce_limits, features_for, now_unused
 
@@ -24,6 +24,16 @@ cdef uint64_t number_or(value, uint64_t absent) except? 0:
     return absent if value is None else value
 
 
+cdef int set_backoff(Features *own, backoff) except -1:
+    own.backoff_min_ms = 0 if backoff is None else backoff.min_ms
+    if backoff is not None:
+        own.backoff_max_ms = backoff.max_ms
+        own.backoff_factor = BACKOFF_LINEAR if backoff.factor is None else backoff.factor
+        own.backoff_returns = (
+            (BACKOFF_FAILED if backoff.of_failed else 0) | (BACKOFF_GIVEN_BACK if backoff.of_given_back else 0))
+    return 0
+
+
 cdef int configure(EngineState engine, Queue *queue, features) except -1:
     cdef Features *own = features_for(engine, queue)
     own.queue_type = QUEUE_TYPES[features.queue_type]
@@ -33,6 +43,9 @@ cdef int configure(EngineState engine, Queue *queue, features) except -1:
     own.max_length = number_or(features.max_length, UNLIMITED)
     own.max_length_bytes = number_or(features.max_length_bytes, UNLIMITED)
     own.overflow = OVERFLOWS[features.overflow]
+    own.delivery_limit = number_or(features.delivery_limit, UNLIMITED)
+    own.consumer_timeout_ms = number_or(features.consumer_timeout_ms, UNLIMITED)
+    set_backoff(own, features.backoff)
     own.dead_letters = features.dead_letter_exchange is not None
     if own.max_length_bytes == UNLIMITED:
         own.counts_bytes = False

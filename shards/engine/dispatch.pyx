@@ -17,6 +17,8 @@ from bus.records cimport DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, Deliver
 from log.store cimport Entry, Message
 from shards.engine.placing cimport drop_expired, left_ready, watch_head
 from shards.engine.ready cimport drop_first, first_entry
+from shards.engine.redelivery cimport count_deliveries
+from shards.engine.returning cimport note_delivery
 from shards.engine.state cimport (
     OUTGOING_TURN_BYTES_MAX, OWNER_IS_QUEUE, Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, enlist,
     outgoing_of, ready_count, unlist, untouch,
@@ -68,25 +70,41 @@ cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept:
     return NULL
 
 
-cdef inline DeliverRecord *append_record(Gateway *gateway, uint8_t kind, Queue *queue, const Entry *entry,
-                                         const Message *message) except NULL:
+cdef inline DeliverRecord *append_record(EngineState engine, Gateway *gateway, uint8_t kind, Queue *queue,
+                                         const Entry *entry, const Message *message) except NULL:
     """DELIVER or GET_OK with its content, but for what tells them apart."""
     cdef size_t used = sizeof(DeliverRecord) + message.content_bytes
-    cdef size_t record_bytes = aligned(used)
-    cdef uint8_t *place = outgoing_of(gateway).reserve(record_bytes)
-    cdef DeliverRecord *record = <DeliverRecord *> place
+    cdef size_t record_bytes, properties_bytes = message.properties_bytes
+    cdef size_t head_bytes = <size_t> message.exchange_bytes + message.routing_key_bytes
+    cdef const uint8_t *properties = NULL
+    cdef uint8_t *place
+    cdef DeliverRecord *record
+    if entry.delivery_count:
+        properties = count_deliveries(
+            engine, message.content + head_bytes, entry.delivery_count, &properties_bytes)
+        used += properties_bytes - message.properties_bytes
+    record_bytes = aligned(used)
+    place = outgoing_of(gateway).reserve(record_bytes)
+    record = <DeliverRecord *> place
     record.record_bytes = <uint32_t> record_bytes
     record.kind = kind
     record.flags = DELIVER_REDELIVERED if entry.delivery_count else 0
     record.delivery_count = entry.delivery_count
-    record.properties_bytes = message.properties_bytes
+    record.properties_bytes = <uint32_t> properties_bytes
     record.body_bytes = message.body_bytes
     record.exchange_bytes = message.exchange_bytes
     record.routing_key_bytes = message.routing_key_bytes
     record.reserved = 0
     record.message_count = 0
     record.queue_id = queue.queue_id
-    memcpy(place + sizeof(DeliverRecord), message.content, message.content_bytes)
+    if properties == NULL:
+        memcpy(place + sizeof(DeliverRecord), message.content, message.content_bytes)
+    else:
+        memcpy(place + sizeof(DeliverRecord), message.content, head_bytes)
+        memcpy(place + sizeof(DeliverRecord) + head_bytes, properties, properties_bytes)
+        memcpy(
+            place + sizeof(DeliverRecord) + head_bytes + properties_bytes,
+            message.content + head_bytes + message.properties_bytes, message.body_bytes)
     if record_bytes != used:
         memset(place + used, 0, record_bytes - used)
     return record
@@ -96,7 +114,10 @@ cdef inline int hold(EngineState engine, Channel *channel, Queue *queue, Entry *
     """The message is delivered once more and awaits an ack."""
     if entry.delivery_count < DELIVERY_COUNT_MAX:
         entry.delivery_count += 1
-    engine.store.delivered(entry, entry.delivery_count)
+    if queue.features == NULL:
+        engine.store.delivered(entry, entry.delivery_count)
+    else:
+        note_delivery(engine, queue, entry)
     push_unacked(&channel.unacked, channel.delivery_sequence + 1, entry, owner)
     channel.delivery_sequence += 1
     queue.unacked += 1
@@ -108,7 +129,7 @@ cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Mes
     otherwise the caller's to be done with."""
     cdef Channel *channel = consumer.channel
     cdef Queue *queue = consumer.queue
-    cdef DeliverRecord *record = append_record(channel.gateway, KIND_DELIVER, queue, entry, message)
+    cdef DeliverRecord *record = append_record(engine, channel.gateway, KIND_DELIVER, queue, entry, message)
     record.consumer = consumer.handle
     channel.connection.delivered_bytes += record.record_bytes
     queue.delivered += 1
@@ -187,7 +208,7 @@ cdef bint get_one(EngineState engine, Queue *queue, Channel *channel, uint32_t r
     if queue.features != NULL:
         left_ready(engine, queue, message.body_bytes)
         watch_head(engine, queue)
-    record = append_record(channel.gateway, KIND_GET_OK, queue, &entry, &message)
+    record = append_record(engine, channel.gateway, KIND_GET_OK, queue, &entry, &message)
     record.consumer = request_id
     left = ready_count(queue)
     record.message_count = 0xFFFFFFFF if left > 0xFFFFFFFF else <uint32_t> left

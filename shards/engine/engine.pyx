@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 
 from bus.batch cimport Batch
 from bus.records cimport (
-    KIND_EVENT, KIND_REQUEST, KIND_RESPONSE, KIND_WATERMARK, JsonRecord, WatermarkRecord, aligned,
+    KIND_EVENT, KIND_REQUEST, KIND_RESPONSE, KIND_WATERMARK, OUTCOME_REQUEUE, JsonRecord, WatermarkRecord, aligned,
 )
 from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES
 from log.store cimport Entry
@@ -424,7 +424,7 @@ cdef class Engine(EngineState):
         """Everything the channel holds is ready again."""
         cdef Channel *there = <Channel *> handle_at(&self.gateway_at(gateway).channels, channel)
         if there != NULL:
-            requeue_all(self, there)
+            requeue_all(self, there, OUTCOME_REQUEUE)
 
     def close_channel(self, uint32_t gateway, uint32_t channel) -> list:
         cdef Channel *there = <Channel *> handle_at(&self.gateway_at(gateway).channels, channel)

@@ -25,6 +25,12 @@ cdef enum:
     TYPE_QUORUM = 1
     TYPE_STREAM = 2
 
+    # Features.backoff_returns
+    BACKOFF_FAILED = 1
+    BACKOFF_GIVEN_BACK = 2
+    # Features.backoff_factor
+    BACKOFF_LINEAR = 0
+
     NO_TIMER = 0
 
 
@@ -51,6 +57,12 @@ cdef struct Features:
     uint64_t message_ttl_ms         # NO_TTL: none
     uint64_t expires_ms             # UNLIMITED: none
     uint64_t max_length             # UNLIMITED: none
+    uint64_t delivery_limit         # UNLIMITED: none
+    uint64_t consumer_timeout_ms    # UNLIMITED: none
+    uint64_t backoff_min_ms         # 0: what comes back is ready at once
+    uint64_t backoff_max_ms
+    double backoff_factor           # BACKOFF_LINEAR: min times the number of deliveries
+    uint8_t backoff_returns         # BACKOFF_*: which returns have to wait
     uint64_t max_length_bytes       # UNLIMITED: none
     # state
     bint counts_bytes               # ready_bytes is kept

@@ -16,6 +16,7 @@ cdef Features *new_features() except NULL:
         raise MemoryError()
     features.message_ttl_ms = NO_TTL
     features.expires_ms = features.max_length = features.max_length_bytes = UNLIMITED
+    features.delivery_limit = features.consumer_timeout_ms = UNLIMITED
     features.timer_at_ms = UNLIMITED
     return features
 

@@ -9,9 +9,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport (
-    KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE, OUTCOME_REJECT,
-    PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT, SETTLE_MULTIPLE, CreditRecord,
-    PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
+    KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE,
+    OUTCOME_REQUEUE_FAILED, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT, SETTLE_MULTIPLE,
+    CreditRecord, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
 )
 from log.formats cimport NO_TTL, ttl_attribute
 from log.store cimport Entry, Message
@@ -198,7 +198,7 @@ cdef int refuse(EngineState engine, Gateway *gateway, const PublishRecord *recor
 
 cdef int settle_record(EngineState engine, Gateway *gateway, const SettleRecord *record) except -1:
     cdef Channel *channel
-    if record.record_bytes < sizeof(SettleRecord) or record.outcome > OUTCOME_REJECT:
+    if record.record_bytes < sizeof(SettleRecord) or record.outcome > OUTCOME_REQUEUE_FAILED:
         raise BadRecord("a settlement without its fields")
     channel = <Channel *> handle_at(&gateway.channels, record.channel)
     if channel != NULL:

@@ -8,6 +8,7 @@ their last consumer; the caller has them deleted.
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
+from bus.records cimport OUTCOME_REQUEUE_FAILED
 from shards.engine.placing cimport now_unused
 from shards.engine.settling cimport requeue_all
 from shards.engine.state cimport (
@@ -171,7 +172,7 @@ cdef int remove_channel(EngineState engine, Channel *channel, list unused) excep
     """Its consumers go first, so that nothing that returns comes back to them."""
     while channel.consumers != NULL:
         remove_consumer(engine, channel.consumers, unused)
-    requeue_all(engine, channel)
+    requeue_all(engine, channel, OUTCOME_REQUEUE_FAILED)
     free_unacked(&channel.unacked)
     leave_credit_lists(engine, channel)
     if channel.connection != NULL:

@@ -14,10 +14,11 @@ from shards.engine.delayed_heap cimport DelayedHeap, drop_first_delayed, free_de
 from shards.engine.dispatch cimport deliver, dispatch_queue, next_consumer
 from shards.engine.dying cimport DEATH_EXPIRED, DEATH_MAXLEN, die, die_unstored
 from shards.engine.features cimport (
-    OVERFLOW_DROP_HEAD, OVERFLOW_REJECT_DLX, UNLIMITED, Features, Lane, Lanes, limits_length, new_features,
+    OVERFLOW_DROP_HEAD, OVERFLOW_REJECT_DLX, TYPE_QUORUM, UNLIMITED, Features, Lane, Lanes, limits_length, new_features,
 )
 from shards.engine.ready cimport drop_first, drop_from_lane, first_entry, lowest_bit, push_back, push_last
 from shards.engine.ready_ring cimport ReadyBlock, first_ready
+from shards.engine.returning cimport recover_failures
 from shards.engine.state cimport Consumer, EngineState, Queue, ready_count, touch
 from shards.engine.timers cimport lower_timer, set_timer
 
@@ -127,6 +128,8 @@ cdef int load_entry(EngineState engine, Queue *queue, const Entry *entry) except
     cdef Features *features = queue.features
     cdef Entry loaded = entry[0]
     cdef uint64_t ready_at_ms
+    if features.queue_type == TYPE_QUORUM:
+        recover_failures(&loaded)
     if loaded.flags & ENTRY_DELAYED:
         ready_at_ms = engine.store.not_before(&loaded)
         if ready_at_ms > engine.now_ms:

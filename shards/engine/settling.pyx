@@ -7,10 +7,10 @@ can only be of a message that has gone with its queue.
 from libc.stdint cimport int64_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 
-from bus.records cimport OUTCOME_REJECT, OUTCOME_REQUEUE
+from bus.records cimport OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED
 from shards.engine.dying cimport DEATH_REJECTED, die
-from shards.engine.placing cimport take_back
 from shards.engine.returned_heap cimport push_returned
+from shards.engine.returning cimport give_back
 from shards.engine.state cimport (
     OWNER_IS_QUEUE, Channel, Consumer, EngineState, Queue, make_available, touch,
 )
@@ -42,9 +42,9 @@ cdef inline int finish(EngineState engine, Channel *channel, UnackedItem *item, 
     cdef Queue *queue = queue_of(item)
     queue.unacked -= 1
     channel.unacked.count -= 1
-    if outcome == OUTCOME_REQUEUE:
+    if outcome == OUTCOME_REQUEUE or outcome == OUTCOME_REQUEUE_FAILED:
         if queue.features != NULL:
-            take_back(engine, queue, &item.entry)
+            give_back(engine, queue, &item.entry, outcome == OUTCOME_REQUEUE_FAILED)
         else:
             push_returned(&queue.returned, &item.entry)
             if queue.open != NULL:
@@ -79,13 +79,13 @@ cdef int settle(EngineState engine, Channel *channel, uint64_t sequence, bint mu
     return 0
 
 
-cdef int requeue_all(EngineState engine, Channel *channel) except -1:
-    """Everything that the channel holds goes back."""
+cdef int requeue_all(EngineState engine, Channel *channel, uint16_t outcome) except -1:
+    """Everything that the channel holds goes back: OUTCOME_REQUEUE or OUTCOME_REQUEUE_FAILED."""
     cdef UnackedRing *ring = &channel.unacked
     cdef uint64_t i
     for i in range(ring.head, ring.tail):
         if ring.items[i].owner:
-            finish(engine, channel, &ring.items[i], OUTCOME_REQUEUE)
+            finish(engine, channel, &ring.items[i], outcome)
     trim_unacked(ring)
     return 0
 

@@ -1,6 +1,7 @@
 """What a shard keeps per queue, consumer, channel, connection and gateway. See state.pyx."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
+from amqp091.property_edit cimport Scratch
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
 from shards.engine.features cimport Features
@@ -162,6 +163,7 @@ cdef class EngineState:
     cdef uint64_t *scratch_numbers
     cdef uint32_t *scratch_attributes
     cdef Entry *scratch_entries
+    cdef Scratch scratch_properties             # of the message that is delivered again
     # the smallest record that the disk had no room for in this batch, by durability
     cdef size_t refused_bytes[2]
     cdef readonly object refusal                # the last OSError of an append

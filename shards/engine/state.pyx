@@ -7,6 +7,7 @@ another; EngineState owns them all. See state.pxd.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 
+from amqp091.property_edit cimport free_scratch
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
 from shards.engine.features cimport free_features
@@ -64,6 +65,7 @@ cdef class EngineState:
         free(self.scratch_attributes)
         free(self.timers)
         free(self.scratch_entries)
+        free_scratch(&self.scratch_properties)
 
     cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1:
         raise RuntimeError(f"nobody knows the message {ticket} that was handed to shard {shard}")

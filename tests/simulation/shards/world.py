@@ -163,9 +163,9 @@ class World:
                 sequence = known[0] if self.dice.random() < 0.5 else self.dice.choice(known)
             else:
                 sequence = self.dice.randrange(channel.sequence + 3)
-            outcome = self.dice.choice([wire.ACK, wire.ACK, wire.ACK, wire.REQUEUE, wire.REJECT])
+            outcome = self.dice.choice([wire.ACK] * 3 + [wire.REQUEUE, wire.REQUEUE_FAILED, wire.REJECT])
             multiple = self.dice.random() < 0.2
-            self.model.settle(channel, sequence, multiple, outcome == wire.REQUEUE)
+            self.model.settle(channel, sequence, multiple, outcome in (wire.REQUEUE, wire.REQUEUE_FAILED))
             records.append(wire.settle(channel.handle, sequence, outcome, multiple=multiple))
         self.feed(channel.gateway, records)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.gateway_core import frames, records
 from tests.unit.gateway_core.driver import Connection, Gateway
-from tests.unit.gateway_core.records import ACK, REJECT, REQUEUE, Settled
+from tests.unit.gateway_core.records import ACK, REJECT, REQUEUE, REQUEUE_FAILED, Settled
 
 
 class Consuming:
@@ -34,7 +34,7 @@ class Consuming:
         (frames.ack(1, 1), ACK),
         (frames.nack(1, 1), REQUEUE),
         (frames.nack(1, 1, requeue=False), REJECT),
-        (frames.reject(1, 1), REQUEUE),
+        (frames.reject(1, 1), REQUEUE_FAILED),
         (frames.reject(1, 1, requeue=False), REJECT),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 NO_TTL = 0xFFFF_FFFF_FFFF_FFFF
-ACK, REQUEUE, REJECT = 0, 1, 2
+ACK, REQUEUE, REJECT, REQUEUE_FAILED = 0, 1, 2, 3
 PERSISTENT, CONFIRM, DELAYED = 1, 2, 4
 
 PUBLISH = struct.Struct("<IBBHIIQIBBBBQ")
