@@ -19,6 +19,7 @@ from tests.harness import oracle
 from tests.harness.channel import ChannelClient
 from tests.harness.client import Client, Endpoint, connect
 from tests.harness.methods import Channel, Exchange, Queue
+from tests.harness.policies import Policies
 from tests.harness.warren import Warren
 
 WARREN = "warren"
@@ -175,6 +176,20 @@ def names(broker: Endpoint) -> Iterator[Names]:
                 sweep(sweeper, Queue.Delete(queue=name), Queue.DeleteOk)
                 sweep(sweeper, Exchange.Delete(exchange=name), Exchange.DeleteOk)
             sweeper.close()
+
+
+@pytest.fixture
+def policies(broker: Endpoint, request: pytest.FixtureRequest) -> Iterator[Policies]:
+    """Sets policies on the broker under test; they are cleared when the test ends."""
+    if broker.broker == WARREN:
+        server: Warren = request.getfixturevalue("warren_session")
+        made = Policies(broker, server.command)
+    elif broker.port in oracle.RabbitMQ.running:
+        made = Policies(broker, oracle.RabbitMQ.running[broker.port].ctl)
+    else:
+        pytest.skip("rabbitmqctl cannot reach a RabbitMQ of another process")
+    yield made
+    made.clear_all()
 
 
 def sweep(sweeper: Client, method: Any, kind: Any) -> None:

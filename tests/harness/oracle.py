@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from tests.harness.accounts import ACCOUNTS, VHOST_LIMITS, VHOSTS
 from tests.harness.ports import free_port, wait_for_port
@@ -59,6 +60,9 @@ def _definitions() -> dict[str, object]:
 class RabbitMQ:
     """One private RabbitMQ node."""
 
+    running: ClassVar[dict[int, RabbitMQ]] = {}
+    """By port; those of this process."""
+
     def __init__(self, directory: Path, port: int | None = None) -> None:
         self.directory = directory
         self.host = "127.0.0.1"
@@ -91,9 +95,33 @@ class RabbitMQ:
         )
         log.close()
         wait_for_port(self.host, self.port, START_TIMEOUT_S, self._server)
+        RabbitMQ.running[self.port] = self
+
+    def ctl(self, *arguments: str) -> str:
+        """A command of rabbitmqctl, which takes a second or two; what it printed."""
+        script = installed()
+        if script is None:
+            raise FileNotFoundError("rabbitmq-server is not installed")
+        result = subprocess.run(
+            [str(script.with_name("rabbitmqctl")), "-n", f"oracle-{self.port}@localhost", "--quiet", *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.directory / "home"),
+                "LANG": "C.UTF-8",
+                "ERL_EPMD_PORT": str(self._epmd_port),
+                "ERL_EPMD_ADDRESS": "127.0.0.1",
+            },
+            text=True,
+            capture_output=True,
+            timeout=START_TIMEOUT_S,
+        )
+        if result.returncode != 0:
+            raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {result.stdout}{result.stderr}")
+        return result.stdout
 
     def stop(self) -> None:
         """End the node and its epmd; the data stays."""
+        RabbitMQ.running.pop(self.port, None)
         if self._server is not None:
             os.killpg(self._server.pid, signal.SIGTERM)
             try:
