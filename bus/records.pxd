@@ -43,6 +43,7 @@ cdef enum:
     PUBLISH_PERSISTENT = 1      # delivery-mode 2
     PUBLISH_CONFIRM = 2         # the channel is in confirm mode
     PUBLISH_DELAYED = 4         # not ready before a time that stands behind the fixed fields
+    PUBLISH_DIED = 8            # x-death and its kin in its headers are this broker's: only shards say so
     # flags of SETTLE
     SETTLE_MULTIPLE = 1
     # extra of SETTLE

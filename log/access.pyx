@@ -29,6 +29,7 @@ class StoredMessage(NamedTuple):
     ttl_ms: int = C_NO_TTL
     received_at_ms: int = 0
     delayed: bool = False
+    died: bool = False
 
 
 def append(Store store not None, bint durable, message, queue_ids, numbers, attributes=None):
@@ -50,6 +51,7 @@ def append(Store store not None, bint durable, message, queue_ids, numbers, attr
     m.priority = message.priority
     m.persistent = message.persistent
     m.delayed = message.delayed
+    m.died = message.died
     m.ttl_ms = message.ttl_ms
     m.received_at_ms = message.received_at_ms
     result = np.zeros(ids.shape[0], ENTRY_DTYPE)
@@ -82,6 +84,7 @@ def read(Store store not None, entry):
     return StoredMessage(
         content[:exchange_end], content[exchange_end:key_end], content[key_end:properties_end],
         content[properties_end:], m.priority, bool(m.persistent), m.ttl_ms, m.received_at_ms, bool(m.delayed),
+        bool(m.died),
     )
 
 
@@ -127,6 +130,7 @@ def append_many(Store store not None, bint durable, bytes content not None, uint
     m.body_bytes = len(content)
     m.exchange_bytes = m.routing_key_bytes = m.priority = 0
     m.persistent = durable
+    m.delayed = m.died = False
     m.ttl_ms = C_NO_TTL
     m.received_at_ms = 1
     for i in range(count):

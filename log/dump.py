@@ -24,6 +24,7 @@ from log.formats import (
     RECORD_BYTES_MAX,
     RECORD_COPIED,
     RECORD_DELAYED,
+    RECORD_DIED,
     RECORD_DTYPE,
     RECORD_MESSAGE,
     RECORD_PERSISTENT,
@@ -130,6 +131,7 @@ def _record(data: np.ndarray[Any, np.dtype[np.uint8]], position: int, salt: int)
         "persistent": bool(flags & RECORD_PERSISTENT),
         "copied": bool(flags & RECORD_COPIED),
         "delayed": bool(flags & RECORD_DELAYED),
+        "died": bool(flags & RECORD_DIED),
         "received_at_ms": int(head["received_at_ms"]),
         "ttl_ms": None if int(head["ttl_ms"]) == NO_TTL else int(head["ttl_ms"]),
         "priority": int(head["priority"]),
@@ -172,7 +174,7 @@ def lines(path: str) -> Iterator[str]:
                 f"{item['position']:>12}  {item['record_bytes']:>8} bytes  {received:%Y-%m-%dT%H:%M:%S}  "
                 f"exchange {item['exchange']!r} key {item['routing_key']!r} "
                 f"{'persistent' if item['persistent'] else 'transient'}{' copied' if item['copied'] else ''}"
-                f"{' not before that' if item['delayed'] else ''}  "
+                f"{' not before that' if item['delayed'] else ''}{' dead letter' if item['died'] else ''}  "
                 f"body {item['body_bytes']} {item['body_start']!r}  queues {queues}"
             )
 

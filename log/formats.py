@@ -43,7 +43,7 @@ A record of the data file, at a multiple of 8, padded with zeros to a multiple o
          0     4  record_bytes      whole record with padding
          4     4  crc32c            seeded with the salt: of (position / 8, record_bytes), then bytes 8 to the end
          8     1  kind              RECORD_MESSAGE
-         9     1  flags             RECORD_PERSISTENT, RECORD_COPIED, RECORD_DELAYED
+         9     1  flags             RECORD_PERSISTENT, RECORD_COPIED, RECORD_DELAYED, RECORD_DIED
         10     2  reserved          0
         12     4  first_slot        slot of the first queue below; the others follow
         16     8  received_at_ms    wall clock; RECORD_DELAYED: the time before which it is not ready
@@ -104,6 +104,7 @@ RECORD_MESSAGE: Final = 1
 RECORD_PERSISTENT: Final = 1             # delivery-mode 2
 RECORD_COPIED: Final = 2                 # moved here by compaction
 RECORD_DELAYED: Final = 4                # not ready before received_at_ms
+RECORD_DIED: Final = 8                   # a dead letter: x-death and its kin in its headers are the broker's own
 RECORD_QUEUE_SETTLED: Final = 1 << 31
 RECORD_QUEUE_TTL_IN_SECONDS: Final = 1 << 30
 INDEX_COPIED: Final = 1

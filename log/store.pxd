@@ -31,6 +31,7 @@ cdef struct Message:
     uint8_t priority
     uint8_t persistent
     uint8_t delayed             # not ready before received_at_ms
+    uint8_t died                # x-death and its kin in its headers are this broker's own
     uint32_t queue_count        # as stored: the queues of its record
     uint64_t ttl_ms             # the message's own, NO_TTL: none
     uint64_t received_at_ms     # wall clock

@@ -19,8 +19,8 @@ from libc.string cimport memcpy
 
 from log.formats cimport (
     ACKNOWLEDGED, DELIVERY_COUNT_MAX, ENTRY_DELAYED, ENTRY_EXPIRES, HEADER_BYTES, INDEX_DELAYED, INDEX_SETTLED, MOVED,
-    NO_TTL, RECORD_BYTES_MAX, RECORD_DELAYED, RECORD_MESSAGE, RECORD_PERSISTENT, IndexEntry, RecordQueue, StoredRecord,
-    time_after, ttl_of,
+    NO_TTL, RECORD_BYTES_MAX, RECORD_DELAYED, RECORD_DIED, RECORD_MESSAGE, RECORD_PERSISTENT, IndexEntry, RecordQueue,
+    StoredRecord, time_after, ttl_of,
 )
 from log.segment cimport (
     FORWARD_ACKNOWLEDGED, FORWARD_DAMAGED, SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_FORWARDING, SEGMENT_GONE,
@@ -65,6 +65,7 @@ cdef void describe(const StoredRecord *record, Message *message) noexcept nogil:
     message.priority = record.priority
     message.persistent = record.flags & RECORD_PERSISTENT
     message.delayed = record.flags & RECORD_DELAYED
+    message.died = record.flags & RECORD_DIED
     message.queue_count = record.queue_count
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = record.received_at_ms
@@ -112,7 +113,8 @@ cdef class Store:
                     const uint32_t *attributes, uint32_t queue_count, Entry *entries) except -1:
         return self.append_record(
             durable, message, queue_ids, numbers, attributes, queue_count, entries,
-            (RECORD_PERSISTENT if message.persistent else 0) | (RECORD_DELAYED if message.delayed else 0))
+            (RECORD_PERSISTENT if message.persistent else 0) | (RECORD_DELAYED if message.delayed else 0)
+            | (RECORD_DIED if message.died else 0))
 
     cdef int append_record(self, bint durable, const Message *message, const uint32_t *queue_ids,
                            const uint64_t *numbers, const uint32_t *attributes, uint32_t queue_count, Entry *entries,

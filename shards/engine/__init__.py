@@ -6,6 +6,7 @@
     returned_heap   messages that came back to a queue
     unacked_ring    messages that a channel holds
     ingest          records of a batch: publishes, settlements, credit
+    accepting       a message into the log and into its queues
     dispatch        queues to consumers; basic.get
     settling        acked, rejected, requeued
     relay           messages handed to queues of other shards

@@ -1,29 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The records of a batch, applied in order: publishes, settlements, credit.
 
-A publish whose queue is idle goes straight to the consumer whose turn it is, without the
-detour over the ready ring; to a consumer without acks even without the store, as nothing
-of it remains. Every length is checked before it is used.
+Every length is checked before it is used. What becomes of a publish: accepting.pyx.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport (
     KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE,
-    OUTCOME_REQUEUE_FAILED, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT, SETTLE_MULTIPLE,
-    CreditRecord, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
+    OUTCOME_REQUEUE_FAILED, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_DIED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT,
+    SETTLE_MULTIPLE, CreditRecord, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
 )
-from log.formats cimport NO_TTL, ttl_attribute
-from log.store cimport Entry, Message
-from shards.engine.dispatch cimport deliver, next_consumer
-from shards.engine.features cimport Features
-from shards.engine.placing cimport ADMITTED, REFUSED, admit, features_for, take_in, takes_directly
-from shards.engine.ready_ring cimport push_ready
+from log.store cimport Message
+from shards.engine.accepting cimport ACCEPT_NOBODY, ACCEPT_NO_ROOM, ACCEPT_REFUSED, accept
 from shards.engine.settling cimport settle
-from shards.engine.state cimport (
-    Channel, Connection, Consumer, EngineState, Gateway, Queue, grow_scratch, outgoing_of, ready_count, touch, wake,
-)
-from shards.engine.tables cimport handle_at, queue_at
+from shards.engine.state cimport Channel, Connection, EngineState, Gateway, outgoing_of, wake
+from shards.engine.tables cimport handle_at
 
 
 class BadRecord(ValueError):
@@ -59,23 +51,9 @@ cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *d
 cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *record) except -1:
     """A message for one or more queues, of which those that do not exist any more are left out."""
     cdef const uint32_t *queue_ids
-    cdef Queue **queues = engine.scratch_queues
-    cdef uint32_t *ids = engine.scratch_ids
-    cdef uint64_t *numbers = engine.scratch_numbers
-    cdef uint32_t *attributes = engine.scratch_attributes
-    cdef Queue *queue
-    cdef Features *features
-    cdef Consumer *consumer
-    cdef int verdict
-    cdef Entry unstored
-    cdef Entry *entry
     cdef Message message
     cdef size_t prefix, total
-    cdef uint32_t i, stored = 0
-    cdef bint found = False
-    cdef bint durable = False
-    cdef bint refused = False
-    cdef bint attributed = False
+    cdef int answer
     if record.record_bytes < sizeof(PublishRecord):
         raise BadRecord("a publish without its fields")
     prefix = sizeof(PublishRecord) + aligned(<size_t> record.queue_count * sizeof(uint32_t))
@@ -97,88 +75,20 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     message.routing_key_bytes = record.routing_key_bytes
     message.priority = record.priority
     message.persistent = record.flags & PUBLISH_PERSISTENT
+    message.died = record.flags & PUBLISH_DIED != 0
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = engine.now_ms
     if message.delayed:
         message.received_at_ms = (<const uint64_t *> (record + 1))[0]
 
-    if record.queue_count > engine.scratch_capacity:
-        grow_scratch(engine, record.queue_count)
-        queues = engine.scratch_queues
-        ids = engine.scratch_ids
-        numbers = engine.scratch_numbers
-        attributes = engine.scratch_attributes
-    for i in range(record.queue_count):
-        queue = engine.recent
-        if queue == NULL or queue.queue_id != queue_ids[i]:
-            queue = <Queue *> queue_at(&engine.queues, queue_ids[i])
-            if queue == NULL:
-                continue
-            engine.recent = queue
-        found = True
-        attributes[stored] = 0
-        if queue.features != NULL or message.ttl_ms != NO_TTL or message.delayed:
-            features = features_for(engine, queue)
-            verdict = admit(engine, queue, &message)
-            if verdict != ADMITTED:
-                refused |= verdict == REFUSED
-                continue
-            if features.message_ttl_ms != NO_TTL:
-                attributes[stored] = ttl_attribute(features.message_ttl_ms)
-                attributed = True
-            durable |= features.keeps_all
-        if queue.open != NULL and ready_count(queue) == 0 and (
-                queue.features == NULL or takes_directly(queue, &message)):
-            consumer = next_consumer(engine, queue)
-            if consumer != NULL and consumer.no_ack:
-                unstored.delivery_count = 0
-                deliver(engine, consumer, &unstored, &message)
-                queue.published += 1
-                queue.acknowledged += 1
-                continue
-        if queue.durable and message.persistent:
-            durable = True
-        queues[stored] = queue
-        ids[stored] = queue.queue_id
-        numbers[stored] = queue.next_number
-        stored += 1
-    if stored == 0:
-        if not found:
-            engine.dropped_count += 1
-        return refuse(engine, gateway, record) if refused else 0
-
-    if message.content_bytes >= engine.refused_bytes[durable]:
+    answer = accept(engine, &message, queue_ids, record.queue_count, NULL)
+    if answer & (ACCEPT_REFUSED | ACCEPT_NO_ROOM):
+        refuse(engine, gateway, record)
+    if answer & ACCEPT_NOBODY:
+        engine.dropped_count += 1
+    if answer & ACCEPT_NO_ROOM:
         engine.refused_count += 1
-        return refuse(engine, gateway, record)
-    try:
-        engine.store.append(
-            durable, &message, ids, numbers, attributes if attributed else NULL, stored, engine.scratch_entries)
-    except OSError as error:
-        # Smaller ones may still fit; the others of this batch need not try.
-        engine.refusal = error
-        engine.refused_bytes[durable] = message.content_bytes
-        engine.refused_count += 1
-        return refuse(engine, gateway, record)
-    for i in range(stored):
-        queue = queues[i]
-        entry = &engine.scratch_entries[i]
-        queue.next_number += 1
-        queue.published += 1
-        if queue.features != NULL:
-            take_in(engine, queue, entry, &message)
-            continue
-        if queue.open != NULL and ready_count(queue) == 0:
-            consumer = next_consumer(engine, queue)
-            if consumer != NULL:
-                deliver(engine, consumer, entry, &message)
-                if consumer.no_ack:
-                    engine.store.acked(entry)
-                    queue.acknowledged += 1
-                continue
-        push_ready(&queue.ready, entry)
-        if queue.open != NULL:
-            touch(engine, queue)
-    return refuse(engine, gateway, record) if refused else 0
+    return 0
 
 
 cdef int refuse(EngineState engine, Gateway *gateway, const PublishRecord *record) except -1:

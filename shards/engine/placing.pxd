@@ -14,8 +14,11 @@ cdef enum:
 
 cdef Features *features_for(EngineState engine, Queue *queue) except NULL
 cdef int admit(EngineState engine, Queue *queue, const Message *message) except -1
+cdef int admit_dead(EngineState engine, Queue *queue, const Message *message) except -1
+cdef bint is_full(const Queue *queue, const Message *message) noexcept
 cdef bint takes_directly(const Queue *queue, const Message *message) noexcept
 cdef int take_in(EngineState engine, Queue *queue, Entry *entry, const Message *message) except -1
+cdef int take_in_dead(EngineState engine, Queue *queue, Entry *entry, const Message *message) except -1
 cdef int take_back(EngineState engine, Queue *queue, Entry *entry) except -1
 cdef int load_entry(EngineState engine, Queue *queue, const Entry *entry) except -1
 cdef bint drop_expired(EngineState engine, Queue *queue) except -1

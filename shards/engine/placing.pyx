@@ -45,17 +45,27 @@ cdef uint64_t stored_body_bytes(EngineState engine, const Entry *entry) except? 
 
 # -- coming
 
+cdef bint is_full(const Queue *queue, const Message *message) noexcept:
+    """Whether the queue refuses messages that would be ready at once, and has no room for this one."""
+    cdef const Features *features = queue.features
+    return features.overflow != OVERFLOW_DROP_HEAD and not message.delayed and too_long(
+        features, ready_count(queue) + 1, features.ready_bytes + message.body_bytes)
+
+
 cdef int admit(EngineState engine, Queue *queue, const Message *message) except -1:
     """Whether the queue takes a message at all: ADMITTED, REFUSED or IGNORED."""
-    cdef Features *features = queue.features
-    if (
-        features.overflow != OVERFLOW_DROP_HEAD and not message.delayed
-        and too_long(features, ready_count(queue) + 1, features.ready_bytes + message.body_bytes)
-    ):
-        if features.overflow == OVERFLOW_REJECT_DLX:
+    if is_full(queue, message):
+        if queue.features.overflow == OVERFLOW_REJECT_DLX:
             die_unstored(engine, queue, message, DEATH_MAXLEN)
         return REFUSED
     return ADMITTED
+
+
+cdef int admit_dead(EngineState engine, Queue *queue, const Message *message) except -1:
+    """The same of a dead letter. One that has no room may die here once more: nobody else would keep it."""
+    if is_full(queue, message) and queue.features.overflow == OVERFLOW_REJECT_DLX:
+        return ADMITTED
+    return admit(engine, queue, message)
 
 
 cdef bint takes_directly(const Queue *queue, const Message *message) noexcept:
@@ -71,6 +81,13 @@ cdef int take_in(EngineState engine, Queue *queue, Entry *entry, const Message *
             return lower_timer(engine, queue, message.received_at_ms)
         end_delay(engine, entry)
     return enter(engine, queue, entry, message)
+
+
+cdef int take_in_dead(EngineState engine, Queue *queue, Entry *entry, const Message *message) except -1:
+    """A dead letter that was stored. See admit_dead."""
+    if is_full(queue, message):
+        return die(engine, queue, entry, DEATH_MAXLEN)
+    return take_in(engine, queue, entry, message)
 
 
 cdef int end_delay(EngineState engine, Entry *entry) except -1:

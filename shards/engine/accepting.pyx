@@ -1,0 +1,123 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""A message for queues of this shard: stored once, then each queue has an entry of it.
+
+It comes from a gateway or another shard (ingest.pyx), or out of a queue of this shard in which it died (burying.pyx).
+A message whose queue is idle goes straight to the consumer whose turn it is, without the detour over the ready ring;
+to a consumer without acks even without the store, as nothing of it remains.
+"""
+from libc.stdint cimport uint32_t, uint64_t
+
+from log.formats cimport NO_TTL, RECORD_QUEUE_SETTLED, ttl_attribute
+from log.store cimport Entry, Message
+from shards.engine.dispatch cimport deliver, next_consumer
+from shards.engine.features cimport Features
+from shards.engine.placing cimport (
+    ADMITTED, REFUSED, admit, admit_dead, features_for, take_in, take_in_dead, takes_directly,
+)
+from shards.engine.ready_ring cimport push_ready
+from shards.engine.state cimport Consumer, EngineState, Queue, grow_scratch, ready_count, touch
+from shards.engine.tables cimport queue_at
+
+
+cdef int accept(EngineState engine, const Message *message, const uint32_t *queue_ids, uint32_t queue_count,
+                const Origin *origin) except -1:
+    """Queues that do not exist (any more) are left out. With an origin it comes from a queue of this shard."""
+    cdef Queue **queues
+    cdef uint32_t *ids
+    cdef uint64_t *numbers
+    cdef uint32_t *attributes
+    cdef Queue *queue
+    cdef Features *features
+    cdef Consumer *consumer
+    cdef int verdict, answer = ACCEPT_NOBODY
+    cdef Entry unstored
+    cdef Entry *entry
+    cdef uint32_t i, stored = 0
+    cdef bint durable = False
+    cdef bint attributed = False
+    if queue_count >= engine.scratch_capacity:
+        grow_scratch(engine, queue_count + 1)
+    queues = engine.scratch_queues
+    ids = engine.scratch_ids
+    numbers = engine.scratch_numbers
+    attributes = engine.scratch_attributes
+    for i in range(queue_count):
+        queue = engine.recent
+        if queue == NULL or queue.queue_id != queue_ids[i]:
+            queue = <Queue *> queue_at(&engine.queues, queue_ids[i])
+            if queue == NULL:
+                continue
+            engine.recent = queue
+        answer &= ~ACCEPT_NOBODY
+        attributes[stored] = 0
+        if queue.features != NULL or message.ttl_ms != NO_TTL or message.delayed:
+            features = features_for(engine, queue)
+            verdict = admit_dead(engine, queue, message) if message.died else admit(engine, queue, message)
+            if verdict != ADMITTED:
+                if verdict == REFUSED:
+                    answer |= ACCEPT_REFUSED
+                continue
+            if features.message_ttl_ms != NO_TTL:
+                attributes[stored] = ttl_attribute(features.message_ttl_ms)
+                attributed = True
+            durable |= features.keeps_all
+        if queue.open != NULL and ready_count(queue) == 0 and origin == NULL and (
+                queue.features == NULL or takes_directly(queue, message)):
+            consumer = next_consumer(engine, queue)
+            if consumer != NULL and consumer.no_ack:
+                unstored.delivery_count = 0
+                deliver(engine, consumer, &unstored, message)
+                queue.published += 1
+                queue.acknowledged += 1
+                continue
+        if queue.durable and message.persistent:
+            durable = True
+        queues[stored] = queue
+        ids[stored] = queue.queue_id
+        numbers[stored] = queue.next_number
+        stored += 1
+    if stored == 0:
+        return answer
+
+    if message.content_bytes >= engine.refused_bytes[durable]:
+        return answer | ACCEPT_NO_ROOM
+    if origin != NULL:
+        # after the others: those have the first places of scratch_entries
+        ids[stored] = origin.queue_id
+        numbers[stored] = origin.entry_number
+        attributes[stored] = RECORD_QUEUE_SETTLED
+        attributed = True
+    try:
+        engine.store.append(
+            durable, message, ids, numbers, attributes if attributed else NULL, stored + (origin != NULL),
+            engine.scratch_entries)
+    except OSError as error:
+        # Smaller ones may still fit; the others of this batch need not try.
+        engine.refusal = error
+        engine.refused_bytes[durable] = message.content_bytes
+        return answer | ACCEPT_NO_ROOM
+    if durable:
+        answer |= ACCEPT_DURABLE
+    for i in range(stored):
+        queue = queues[i]
+        entry = &engine.scratch_entries[i]
+        queue.next_number += 1
+        queue.published += 1
+        if queue.features != NULL:
+            if message.died:
+                take_in_dead(engine, queue, entry, message)
+            else:
+                take_in(engine, queue, entry, message)
+            continue
+        if queue.open != NULL and ready_count(queue) == 0:
+            consumer = next_consumer(engine, queue)
+            if consumer != NULL:
+                deliver(engine, consumer, entry, message)
+                if consumer.no_ack:
+                    engine.store.acked(entry)
+                    queue.acknowledged += 1
+                continue
+        push_ready(&queue.ready, entry)
+        if queue.open != NULL:
+            touch(engine, queue)
+    return answer
