@@ -38,8 +38,9 @@ class Channel(ChannelCore):
         self.prefetch_count = 0         # for consumers, from basic.qos without global
         self.prefetch = ChannelPrefetch(self.delivered_from, self._held)
         self.flowing = True             # the client's word of channel.flow
-        self.leaving: asyncio.Future[list[dict[str, Any]]] | None = None
+        self.leaving: asyncio.Future[list[dict[str, Any] | None]] | None = None
         self.refused = False            # this side closes it
+        self.counted = False            # the catalog counts it, as its user's channels are limited
         self._commit: asyncio.Future[bool] | None = None
         self._attaching: set[asyncio.Future[dict[str, Any]]] = set()    # consumers on their way to a restarted shard
 
@@ -245,16 +246,20 @@ class Channel(ChannelCore):
             answer.cancel()
         super().close()
 
+    @property
+    def lingers(self) -> bool:
+        """Whether others have to hear of its end before the client does."""
+        return self.counted or bool(self.shards())
+
     async def leave(self) -> None:
         """Nothing is delivered any more; unsettled deliveries are ready again when this returns."""
         shards = self.shards()
         self.close()
         self.consumers.clear()
-        if not shards:
-            return
         self.leaving = asyncio.gather(
+            self.connection.gateway.quotas.close_channel(self),
             *(self.ask(shard, {"verb": "close_channel", "channel": self.handle}, moot_when_down=True)
-              for shard in shards)
+              for shard in shards),
         )
         await self.leaving
 

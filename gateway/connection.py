@@ -66,6 +66,7 @@ class Connection(ConnectionCore):
         self.capabilities: dict[str, Any] = {}
         self.channel_max = 0
         self.owns_queues = False            # has asked for an exclusive queue at least once
+        self.counted = False                # the catalog may count it, as something is limited: gateway/quotas.py
         self.held_by: int | None = None     # what stopped it at a publish: a shard's link, or ALARM
         self._told_blocked = False
         self._drive: Drive | None = None
@@ -143,15 +144,13 @@ class Connection(ConnectionCore):
         self, number: int, key: constants.MethodId, method: tuple[Any, ...]
     ) -> Coroutine[Any, None, None] | None:
         if number == 0:
-            handlers.on_connection_method(self, key, method)
-            return None
+            return handlers.on_connection_method(self, key, method)
         channel = self.channel(number)
         if channel is not None:
             return handlers.on_channel_method(channel, key, method)
-        self._open_channel(number, key)
-        return None
+        return self._open_channel(number, key)
 
-    def _open_channel(self, number: int, key: constants.MethodId) -> None:
+    def _open_channel(self, number: int, key: constants.MethodId) -> Coroutine[Any, None, None] | None:
         opened = len(self.channels)
         if self.channel_max and (opened >= self.channel_max or number > self.channel_max):
             raise NotAllowed(
@@ -159,7 +158,17 @@ class Connection(ConnectionCore):
             )
         if key != constants.CHANNEL_OPEN:
             raise ChannelErrorHard("expected 'channel.open'")
+        if self.gateway.quotas.limits_channels(self.user_name):
+            return self._open_counted(number)
         handlers.opened(Channel(self, number))
+        return None
+
+    async def _open_counted(self, number: int) -> None:
+        await self.gateway.quotas.open_channel(self, number)
+        if not self.closing:
+            channel = Channel(self, number)
+            channel.counted = True
+            handlers.opened(channel)
 
     def _on_driven(self, number: int, key: constants.MethodId, error: BaseException | None) -> None:
         """An asynchronous handler has ended."""
@@ -229,7 +238,7 @@ class Connection(ConnectionCore):
             return
         logger.error("Channel error on connection %s, channel %d: %s", self.described(), channel_number, error)
         channel.refused = True
-        if channel.shards():
+        if channel.lingers:
             self.gateway.spawn(self._close_channel(channel, error))
         else:
             channel.close()

@@ -26,6 +26,7 @@ class Ending:
         self._connection = connection
         self._release: asyncio.Task[None] | None = None
         self._told_close = False
+        self.told_catalog = False       # from here on it is not reported as one that counts
         self._crossed = False
 
     # what is given up
@@ -54,7 +55,8 @@ class Ending:
             await asyncio.gather(
                 *(gateway.requests.ask(shard, message, moot_when_down=True) for shard in sorted(shards))
             )
-        if connection.owns_queues:
+        self.told_catalog = True
+        if connection.owns_queues or connection.counted:
             await gateway.ask_catalog("connection.closed", owner=connection.id)
 
     # the broker's wish

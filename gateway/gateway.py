@@ -20,6 +20,7 @@ from gateway.connection import Connection
 from gateway.core import KIND_RESPONSE, GatewayCore
 from gateway.flow import ALARM, Flow
 from gateway.handshake import Tuning
+from gateway.quotas import Quotas
 from gateway.replies import ReplyNames
 from gateway.requests import SHARD_WAIT_S_MAX, ShardRequests
 from gateway.routes import RouteTable
@@ -47,6 +48,7 @@ class Catalog(Protocol):
     """What decides about names."""
 
     async def request(self, verb: str, **fields: Any) -> dict[str, Any]: ...
+    def push(self, verb: str, **fields: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Gateway(GatewayCore):
         self.routes = RouteTable(replica, self.reply_names)
         self.requests = ShardRequests(self, loop)
         self.flow = Flow()
+        self.quotas = Quotas(self)
         self.wheel = Wheel(loop.time())
         self.connections: dict[str, Connection] = {}
         self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
@@ -284,6 +287,7 @@ class Gateway(GatewayCore):
     def on_topology_change(self, change: dict[str, Any]) -> None:
         """The replica has moved; after a snapshot anything may have."""
         self.topology_version = self.replica.version
+        self.quotas.on_change(change["ops"], change["snapshot"])
         if change["snapshot"] or any(op["op"] in HOME_LOSING for op in change["ops"]):
             self._close_homeless()
 

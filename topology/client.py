@@ -71,6 +71,10 @@ class TopologyClient:
             message[name] = to_json(value) if name == "arguments" else value
         return await asyncio.ensure_future(self._control.request(message))
 
+    def push(self, verb: str, **fields: Any) -> None:
+        """Tells the catalog something that is not answered; lost where the catalog is away."""
+        self._control.push({"verb": verb, **fields})
+
     def catalog_restarted(self) -> None:
         """The supervisor has started a new catalog: subscribe there, and ask again what the old one did not answer."""
         if self._synchronising is not None:

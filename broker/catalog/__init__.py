@@ -6,6 +6,7 @@
     distribution    who has applied which change
     snapshots       how a replica comes to the whole state
     gateways        exclusive queues of gateways that ended
+    usage           connections and channels that a limit makes count
     store, schema   SQLite
     queue_ids       numbers that never come back
     service         the control bus in front of it

@@ -18,6 +18,7 @@ from broker.catalog.committer import Committer
 from broker.catalog.distribution import Distribution
 from broker.catalog.queue_ids import QueueIds
 from broker.catalog.store import Store, StoreFull
+from broker.catalog.usage import Usage
 from topology import changes
 from topology.changes import Op
 from topology.model import EXCHANGE, Binding, Destination, Exchange, Queue
@@ -51,6 +52,7 @@ class Catalog:
         self.send = send
         self.running: dict[str, int] = {}               # subscribers: the incarnation that subscribed last
         self.ended_gateways: dict[int, int] = {}        # index: incarnation up to which all have ended
+        self.usage = Usage()
 
     # deciding
 

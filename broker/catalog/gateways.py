@@ -1,4 +1,4 @@
-"""What the end of a gateway means for the catalog: the exclusive queues of its connections go.
+"""What the end of a gateway means for the catalog: its connections count no more, and their exclusive queues go.
 
 A connection is known as g<gateway>.<incarnation>.<number>; the incarnation
 tells the connections of a dead gateway from those of its successor.
@@ -38,6 +38,10 @@ def gateway_gone(catalog: Catalog, index: int) -> None:
 
 def _ended(catalog: Catalog, index: int, incarnation: int) -> None:
     catalog.ended_gateways[index] = max(incarnation, catalog.ended_gateways.get(index, incarnation))
+    for connection_id in catalog.usage.ids():
+        parsed = parsed_owner(connection_id)
+        if parsed is not None and parsed[0] == index and parsed[1] <= incarnation:
+            catalog.usage.close(connection_id)
     queues = [
         queue
         for owner in catalog.topology.owners()

@@ -47,10 +47,10 @@ async def run(context: ProcessContext) -> None:
         ask_shard=ask_shard,
     )
     service = Service(catalog)
-    catalog.distribution.expect(
-        [f"{GATEWAY}-{index}" for index in range(context.gateway_count)]
-        + [f"{SHARD}-{index}" for index in range(context.shard_count)]
-    )
+    gateways = [f"{GATEWAY}-{index}" for index in range(context.gateway_count)]
+    catalog.distribution.expect(gateways + [f"{SHARD}-{index}" for index in range(context.shard_count)])
+    if context.incarnation > 1:
+        catalog.usage.expect(gateways)          # they may have connections
 
     def peer_gone(message: Message) -> None:
         if message["role"] in (GATEWAY, SHARD):
@@ -93,6 +93,7 @@ def _defaults(settings: dict[str, Any]) -> list[changes.Op]:
 
 def _stop_expecting(catalog: Catalog) -> None:
     missing = catalog.distribution.expect_no_longer()
+    catalog.usage.expect_no_longer()
     if missing:
         logger.warning("not heard of within %g s, not waited for: %s", EXPECTED_S, ", ".join(missing))
 

@@ -60,6 +60,7 @@ class Service:
         if message["epoch"] == self._catalog.epoch:     # else: about a catalog before this one
             self._snapshots.close(peer)
             self._catalog.distribution.applied(peer, message["version"])
+            self._catalog.usage.heard(peer)
 
     def peer_gone(self, message: Message) -> None:
         """The supervisor saw a gateway or a shard end.
@@ -75,6 +76,7 @@ class Service:
             return
         self._snapshots.close(identity)
         self._catalog.distribution.gone(identity)
+        self._catalog.usage.heard(identity)
         self._catalog.send(identity, {"verb": "resubscribe", "epoch": self._catalog.epoch})
         if role == GATEWAY:
             gateway_gone(self._catalog, index)

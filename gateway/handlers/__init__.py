@@ -14,14 +14,14 @@ from amqp091.errors import ChannelErrorHard, CommandInvalid
 from amqp091.method_table import ChannelOpenOk
 from gateway.channel import Channel
 from gateway.handlers import access, basic, channel, confirm, connection, exchange, queue, tx
-from gateway.handshake import next_state
+from gateway.handshake import State, next_state
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
 
 Work = Coroutine[Any, None, None] | None
 
-CONNECTION_METHODS: Final[dict[MethodId, Callable[[Any, Any], None]]] = {
+CONNECTION_METHODS: Final[dict[MethodId, Callable[[Any, Any], Work]]] = {
     constants.CONNECTION_START_OK: connection.start_ok,
     constants.CONNECTION_TUNE_OK: connection.tune_ok,
     constants.CONNECTION_OPEN: connection.open_vhost,
@@ -56,11 +56,22 @@ CHANNEL_METHODS: Final[dict[MethodId, Callable[[Channel, Any], Work]]] = {
 }
 
 
-def on_connection_method(client: "Connection", key: MethodId, method: Any) -> None:
+def on_connection_method(client: "Connection", key: MethodId, method: Any) -> Work:
     """A method on channel 0."""
     following = next_state(client.state, key)
-    if following is not None:
-        CONNECTION_METHODS[key](client, method)
+    if following is None:
+        return None
+    work = CONNECTION_METHODS[key](client, method)
+    if work is not None:
+        return _lead(client, following, work)
+    client.state = following
+    return None
+
+
+async def _lead(client: "Connection", following: State, work: Coroutine[Any, None, None]) -> None:
+    """To the next state once the handler has ended, unless the connection is ending by then."""
+    await work
+    if not client.closing:
         client.state = following
 
 

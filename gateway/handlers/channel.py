@@ -21,7 +21,7 @@ async def flow(channel: Channel, method: ChannelFlow) -> None:
 def close(channel: Channel, method: ChannelClose) -> None:
     """The client's wish: what it has not settled is ready again before close-ok."""
     channel.closing = True
-    if channel.shards():
+    if channel.lingers:
         channel.connection.gateway.spawn(_close(channel))
     else:
         channel.close()

@@ -1,7 +1,8 @@
 """The class connection: login, limits, the vhost, the end. In the order of the handshake."""
 import ipaddress
 import logging
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from amqp091.errors import CommandInvalid, LoginRefused, NotAllowed
 from amqp091.method_table import (
@@ -82,13 +83,25 @@ def tune_ok(client: "Connection", method: ConnectionTuneOk) -> None:
     client.liveness.start_heartbeat(tuning.heartbeat_s)
 
 
-def open_vhost(client: "Connection", method: ConnectionOpen) -> None:
-    """The last step: limits of the node, then the vhost."""
+def open_vhost(client: "Connection", method: ConnectionOpen) -> Coroutine[Any, None, None] | None:
+    """The last step: limits of the node, the vhost, and where they are limited its connections and the user's."""
     gateway, vhost = client.gateway, method.virtual_host
     gateway.check_connection_limit(client)
-    if gateway.replica.vhost(vhost) is None:
-        raise NotAllowed(f"vhost {vhost} not found")
     _check_access(client, vhost)
+    if gateway.quotas.limits_connections(client.user_name, vhost):
+        return _open_counted(client, vhost)
+    _opened(client, vhost)
+    return None
+
+
+async def _open_counted(client: "Connection", vhost: str) -> None:
+    await client.gateway.quotas.open_connection(client, vhost)
+    if not client.closing:
+        _check_access(client, vhost)        # it may be gone meanwhile
+        _opened(client, vhost)
+
+
+def _opened(client: "Connection", vhost: str) -> None:
     client.vhost = vhost
     client.opened = True
     client.send(ConnectionOpenOk())
@@ -98,6 +111,9 @@ def open_vhost(client: "Connection", method: ConnectionOpen) -> None:
 
 
 def _check_access(client: "Connection", vhost: str) -> None:
+    """Before any count: whoever may not come in takes nobody's place."""
+    if client.gateway.replica.vhost(vhost) is None:
+        raise NotAllowed(f"vhost {vhost} not found")
     if not client.gateway.replica.has_access(client.user_name, vhost):
         raise NotAllowed(f"access to vhost '{vhost}' refused for user '{client.user_name}'")
 

@@ -18,6 +18,7 @@ from broker.catalog.requests import (
     policy_explanation,
     queue,
     topic_permission,
+    usage,
     user,
     vhost,
 )
@@ -33,6 +34,10 @@ VERBS: Final[dict[str, Callable[[Catalog, Message], Awaitable[Message]]]] = {
     "queue.unbind": queue.unbind_queue,
     "queue.unused": queue.unused,
     "connection.closed": queue.connection_closed,
+    "connection.open": usage.open_connection,
+    "channel.open": usage.open_channel,
+    "channel.closed": usage.close_channel,
+    "usage.report": usage.report,
     "vhost.add": vhost.add,
     "vhost.delete": vhost.delete,
     "vhost.update": vhost.update,

@@ -124,7 +124,8 @@ async def unused(catalog: Catalog, message: Message) -> Message:
 
 
 async def connection_closed(catalog: Catalog, message: Message) -> Message:
-    """A connection is over, and with it its exclusive queues."""
+    """A connection is over, and with it its exclusive queues. It counts no more."""
+    catalog.usage.close(message["owner"])
     queues = catalog.topology.exclusive_queues(message["owner"])
     if queues:
         decision = catalog.decide(frees=True)

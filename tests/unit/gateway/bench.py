@@ -134,6 +134,7 @@ class Catalog:
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.pushed: list[tuple[str, dict[str, Any]]] = []
         self.refusals: dict[str, ControlError] = {}
         self.gate: asyncio.Event | None = None
         self.on_change: Callable[[dict[str, Any]], None] = lambda change: None
@@ -149,6 +150,9 @@ class Catalog:
         if verb in self.refusals:
             raise self.refusals[verb]
         return self._do(verb, fields)
+
+    def push(self, verb: str, **fields: Any) -> None:
+        self.pushed.append((verb, fields))
 
     def apply(self, *ops: dict[str, Any]) -> None:
         self.replica.apply_ops(ops)
