@@ -102,11 +102,11 @@ cdef int enter(EngineState engine, Queue *queue, Entry *entry, const Message *me
     """As the last of the queue."""
     cdef Features *features = queue.features
     cdef Consumer *consumer
+    if entry.flags & ENTRY_EXPIRES and ready_count(queue):
+        # It may have no time to wait for the end of the turn: those before it go now.
+        dispatch_queue(engine, queue)
     if queue.open != NULL:
-        if entry.flags & ENTRY_EXPIRES and ready_count(queue):
-            # It may have no time to wait for the end of the turn: those before it go now.
-            dispatch_queue(engine, queue)
-        if queue.open != NULL and ready_count(queue) == 0:
+        if ready_count(queue) == 0:
             consumer = next_consumer(engine, queue)
             if consumer != NULL:
                 deliver(engine, consumer, entry, message)
@@ -169,6 +169,11 @@ cdef int left_ready(EngineState engine, Queue *queue, uint64_t body_bytes) excep
     return 0
 
 
+cdef inline bint is_over(EngineState engine, const Entry *entry) except -1:
+    """Whether its time is."""
+    return entry.flags & ENTRY_EXPIRES != 0 and engine.store.expires_at(entry) <= engine.now_ms
+
+
 cdef int drop_head(EngineState engine, Queue *queue, int reason) except -1:
     """The first of the queue dies."""
     cdef Entry entry = first_entry(queue)[0]
@@ -179,13 +184,20 @@ cdef int drop_head(EngineState engine, Queue *queue, int reason) except -1:
 
 
 cdef int enforce_limits(EngineState engine, Queue *queue) except -1:
-    """Drops the head until the queue is short enough, unless it refuses what comes instead."""
+    """Drops the head until the queue is short enough, unless it refuses what comes instead.
+
+    Where the head's time is over anyway, that is what it dies of.
+    """
     cdef Features *features = queue.features
-    if features.overflow != OVERFLOW_DROP_HEAD:
+    cdef Entry *first
+    if features.overflow != OVERFLOW_DROP_HEAD or not too_long(features, ready_count(queue), features.ready_bytes):
         return 0
-    while ready_count(queue) and too_long(features, ready_count(queue), features.ready_bytes):
-        drop_head(engine, queue, DEATH_MAXLEN)
-    return 0
+    while too_long(features, ready_count(queue), features.ready_bytes):
+        first = first_entry(queue)
+        if first == NULL:
+            break
+        drop_head(engine, queue, DEATH_EXPIRED if is_over(engine, first) else DEATH_MAXLEN)
+    return watch_head(engine, queue)
 
 
 cdef bint drop_expired(EngineState engine, Queue *queue) except -1:
@@ -195,7 +207,7 @@ cdef bint drop_expired(EngineState engine, Queue *queue) except -1:
         first = first_entry(queue)
         if first == NULL:
             return False
-        if not first.flags & ENTRY_EXPIRES or engine.store.expires_at(first) > engine.now_ms:
+        if not is_over(engine, first):
             return True
         drop_head(engine, queue, DEATH_EXPIRED)
 

@@ -49,7 +49,7 @@ cdef inline int finish(EngineState engine, Channel *channel, UnackedItem *item, 
             push_returned(&queue.returned, &item.entry)
             if queue.open != NULL:
                 touch(engine, queue)
-    elif outcome == OUTCOME_REJECT and queue.features != NULL:
+    elif outcome == OUTCOME_REJECT:
         die(engine, queue, &item.entry, DEATH_REJECTED)
     else:
         engine.store.acked(&item.entry)
