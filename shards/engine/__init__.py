@@ -9,6 +9,8 @@
     accepting       a message into the log and into its queues
     dispatch        queues to consumers; basic.get
     settling        acked, rejected, requeued
+    picking         messages found and taken out by position
+    browsing        messages shown and deleted by position
     relay           messages handed to queues of other shards
     death           what a dead letter says of its deaths; circles
     members         how consumers, channels, connections and gateways come and go

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,7 @@ from typing_extensions import Buffer
 
 from bus.batch import Batch
 from log.store import Store
+from shards.engine.browsing import Browsed
 from topology.features import QueueFeatures
 
 REQUEST: int
@@ -62,6 +64,14 @@ class Engine:
     def remove_queue(self, queue_id: int) -> list[tuple[int, int]]: ...
     def purge(self, queue_id: int) -> int: ...
     def count(self, queue_id: int) -> tuple[int, int]: ...
+    def positions(
+        self, queue_id: int, first: int, last: int, states: int, count_max: int
+    ) -> tuple[list[int], int | None]: ...
+    def browse(
+        self, queue_id: int, first: int, last: int, states: int, count_max: int, bytes_max: int,
+        payload_bytes_max: int, texts: tuple[bytes, ...] = (), properties_texts: tuple[bytes, ...] = (),
+    ) -> tuple[list[Browsed], int | None]: ...
+    def delete_messages(self, queue_id: int, positions: Sequence[int]) -> int: ...
     def used(self, queue_id: int) -> None: ...
 
     # time

@@ -23,6 +23,7 @@ from bus.records cimport (
 )
 from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES
 from log.store cimport Entry
+from shards.engine.browsing cimport browse, delete_at, positions_of
 from shards.engine.configuring cimport configure
 from shards.engine.dispatch cimport dispatch_touched, get_one
 from shards.engine.dying cimport DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REJECTED
@@ -268,6 +269,23 @@ cdef class Engine(EngineState):
             self.store.acked(first_ready(&queue.ready))
             drop_first_ready(&queue.ready)
         return count
+
+    # -- messages by position
+
+    def positions(self, uint32_t queue_id, uint64_t first, uint64_t last, uint32_t states, uint32_t count_max) -> tuple:
+        """The lowest positions from `first` to `last` whose messages are in one of the states (a sum of READY, UNACKED
+        and DELAYED of browsing.pyx), `count_max` at most; and where to go on, None at the end."""
+        return positions_of(self, self.queue_with(queue_id), first, last, states, count_max)
+
+    def browse(self, uint32_t queue_id, uint64_t first, uint64_t last, uint32_t states, uint32_t count_max,
+               uint64_t bytes_max, uint32_t payload_bytes_max, tuple texts=(), tuple properties_texts=()) -> tuple:
+        """The same with the messages (Browsed), of which those without the texts are left out."""
+        return browse(self, self.queue_with(queue_id), first, last, states, count_max, bytes_max, payload_bytes_max,
+                      texts, properties_texts)
+
+    def delete_messages(self, uint32_t queue_id, positions) -> int:
+        """Takes ready and delayed messages out; those that are not there (any more) are left out of the count."""
+        return delete_at(self, self.queue_with(queue_id), positions)
 
     def count(self, uint32_t queue_id) -> tuple:
         """(ready messages, consumers)"""

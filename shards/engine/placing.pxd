@@ -13,6 +13,7 @@ cdef enum:
 
 
 cdef Features *features_for(EngineState engine, Queue *queue) except NULL
+cdef uint64_t stored_body_bytes(EngineState engine, const Entry *entry) except? 0
 cdef int admit(EngineState engine, Queue *queue, const Message *message) except -1
 cdef int admit_dead(EngineState engine, Queue *queue, const Message *message) except -1
 cdef bint is_full(const Queue *queue, const Message *message) noexcept

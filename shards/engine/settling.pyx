@@ -4,7 +4,7 @@
 An unknown delivery sequence is ignored: the gateway has checked the client's tag, so it
 can only be of a message that has gone with its queue.
 """
-from libc.stdint cimport int64_t, uint16_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 
 from bus.records cimport OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED
@@ -15,12 +15,6 @@ from shards.engine.state cimport (
     OWNER_IS_QUEUE, Channel, Consumer, EngineState, Queue, make_available, touch,
 )
 from shards.engine.unacked_ring cimport UnackedItem, UnackedRing, end_of_unacked, find_unacked, trim_unacked
-
-
-cdef inline Queue *queue_of(const UnackedItem *item) noexcept:
-    if item.owner & OWNER_IS_QUEUE:
-        return <Queue *> (item.owner & ~<uintptr_t> OWNER_IS_QUEUE)
-    return (<Consumer *> item.owner).queue
 
 
 cdef inline void release_owner(EngineState engine, UnackedItem *item) noexcept:
