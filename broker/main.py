@@ -9,7 +9,19 @@ import sys
 
 import click
 
-from broker.commands import accounts, connections, limits, listing, logs, policies, queues, serve, settings, status
+from broker.commands import (
+    accounts,
+    connections,
+    limits,
+    listing,
+    logs,
+    messages,
+    policies,
+    queues,
+    serve,
+    settings,
+    status,
+)
 from broker.version import VERSION
 from bus.context import StartError
 from bus.control import ControlError
@@ -45,6 +57,7 @@ for command in (
     *policies.COMMANDS,
     *connections.COMMANDS,
     logs.log,
+    messages.queue,
 ):
     cli.add_command(command)
 

@@ -12,7 +12,7 @@ A message is one JSON object:
     {"kind": "response", "id": n, "body": {...}}       or "error": [code, text]
     {"kind": "push",     "body": {...}}                either way, not answered
 
-Never carries messages of clients.
+Never carries messages of clients, but for those that an operator looks at (shards/messages.py).
 """
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What the catalog and the command line ask a shard: may a queue be deleted, what is in the queues, purge one.
 
-Changes nothing itself, but for purge_queue. Fields are named as rabbitmqctl names them.
+Changes nothing itself, but for purge_queue; what is asked about single messages is in messages.py. Fields are named as
+rabbitmqctl names them.
 """
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from amqp091.errors import AMQPError
 from amqp091.refusals import in_use, not_empty
 from bus.control import ControlError
 from shards.engine import UnknownQueue
+from shards.messages import Messages
 from shards.shard import Shard
 from topology.replica import Replica
 
@@ -28,10 +30,13 @@ class Control:
         self.loaded = asyncio.Event()
         self._shard = shard
         self._replica = replica
+        messages = Messages(shard.engine, lambda: shard.links.schedule())
         self._verbs: dict[str, Callable[[Message], Awaitable[Message]]] = {
             "queue.delete_check": self._delete_check,
             "list_queues": self._list_queues,
             "purge_queue": self._purge_queue,
+            "queue.browse": messages.browse,
+            "queue.delete_messages": messages.delete,
             "statistics": self._statistics,
         }
 

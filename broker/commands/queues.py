@@ -18,7 +18,7 @@ vhost_option = click.option("--vhost", default="/", show_default=True, help="Vir
 def purge_queue(name: str, vhost: str, data: Path) -> None:
     """Drop the ready messages of a queue; what is delivered and unacknowledged stays."""
     client = BrokerClient(data)
-    queue = _queue(client, vhost, name)
+    queue = queue_named(client, vhost, name)
     answer = client.call("shard", queue["shard"], {"verb": "purge_queue", "queue_id": queue["queue_id"]})[0]
     click.echo(f"{answer['message_count']} messages purged")
 
@@ -32,7 +32,7 @@ def purge_queue(name: str, vhost: str, data: Path) -> None:
 def delete_queue(name: str, vhost: str, if_unused: bool, if_empty: bool, data: Path) -> None:
     """Delete a queue with its messages."""
     client = BrokerClient(data)
-    queue = _queue(client, vhost, name)
+    queue = queue_named(client, vhost, name)
     answer = client.catalog(
         "queue.delete", vhost=vhost, name=name, queue_id=queue["queue_id"], if_unused=if_unused, if_empty=if_empty
     )
@@ -50,7 +50,7 @@ def delete_exchange(name: str, vhost: str, if_unused: bool, data: Path) -> None:
     click.echo(f"exchange {name!r} deleted")
 
 
-def _queue(client: BrokerClient, vhost: str, name: str) -> dict[str, Any]:
+def queue_named(client: BrokerClient, vhost: str, name: str) -> dict[str, Any]:
     for queue in client.catalog("list", what="queues", vhost=vhost)["items"]:
         if queue["name"] == name:
             found: dict[str, Any] = queue

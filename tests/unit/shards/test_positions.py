@@ -18,8 +18,9 @@ BLOCKS = 3000
 """Messages that fill several blocks of a ready ring."""
 
 
-def browse(bench: Bench, states: int = ALL, *, count: int = 1000, first: int = 0, last: int = END, **texts: Any) -> list[
-        Browsed]:
+def browse(
+    bench: Bench, states: int = ALL, *, count: int = 1000, first: int = 0, last: int = END, **texts: Any
+) -> list[Browsed]:
     messages, _ = bench.engine.browse(1, first, last, states, count, 1 << 30, 100, **texts)
     return messages
 
@@ -70,7 +71,8 @@ def test_priorities_are_shown_by_position(tmp_path: Path) -> None:
     bench = FeatureBench(tmp_path, max_priority=9)
     for priority in (1, 9, 0, 5, 9):
         bench.feed(publish(1, priority=priority))
-    assert [(message.position, message.priority) for message in browse(bench)] == [(1, 1), (2, 9), (3, 0), (4, 5), (5, 9)]
+    assert [message.priority for message in browse(bench)] == [1, 9, 0, 5, 9]
+    assert positions(bench) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("page", [1, 7, 1024, BLOCKS])
@@ -148,7 +150,7 @@ def test_the_next_head_expires_when_the_one_before_it_is_deleted(tmp_path: Path)
 
 
 @pytest.mark.parametrize("max_priority", [None, 4])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_any_messages_may_be_taken_out_at_any_time(tmp_path: Path, seed: int, max_priority: int | None) -> None:
     """Against a list: publishes, gets, requeues and deletions by turns, over rings of many blocks."""
     chance = random.Random(seed)
@@ -156,7 +158,7 @@ def test_any_messages_may_be_taken_out_at_any_time(tmp_path: Path, seed: int, ma
     ready: list[tuple[int, int]] = []           # what the queue gives next first: (-priority, position)
     held: dict[int, tuple[int, int]] = {}
     last = sequence = 0
-    for _ in range(120):
+    for _ in range(80):
         action = chance.choice(["publish", "get", "requeue", "delete", "delete", "ack"])
         if action == "publish":
             count = chance.choice([1, 20, 2500])
