@@ -67,6 +67,15 @@ class Relay:
             for shard in self._wanted:
                 self._want_link(shard)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way."""
+        return relay.idle(self._engine)
+
+    def close(self) -> None:
+        """Nothing more is handed over; what is under way is still answered."""
+        relay.close(self._engine)
+
     def statistics(self) -> list[dict[str, Any]]:
         """Of each shard that something was handed over to."""
         return relay.statistics(self._engine)

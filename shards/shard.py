@@ -184,7 +184,12 @@ class Shard:
             watermark.durable_up_to(position)
         self.on_idle()
 
-    # now and then
+    # now and then, and the end
+
+    @property
+    def settled(self) -> bool:
+        """Nobody waits for an answer: no sender for this shard's disk, and not this shard for that of another."""
+        return self.relay.idle and all(watermark.settled for watermark in self._watermarks.values())
 
     def tick(self, now_s: float) -> bool:
         """A step of housekeeping; True where more is to be done soon."""

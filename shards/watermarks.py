@@ -20,6 +20,11 @@ class Watermark:
         """The last batch of which, and of all before it, nothing waits for the disk."""
         return self._waiting[0][0] - 1 if self._waiting else self.processed
 
+    @property
+    def settled(self) -> bool:
+        """Nothing waits for the disk, and everything was told."""
+        return self._told == (self.processed, self.processed)
+
     def applied(self, position: int | None) -> None:
         """The next batch was applied; it has appended up to `position`, or nothing that belongs on the disk."""
         self.processed += 1

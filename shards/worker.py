@@ -35,6 +35,9 @@ HOUSEKEEPING_INTERVAL_S: Final = 1.0
 COMPACTION_INTERVAL_S: Final = 0.02
 """Between two steps while there is something to compact: at most a few per cent of the loop's time."""
 FIRST_INCARNATION: Final = 1
+SETTLE_INTERVAL_S: Final = 0.005
+SETTLE_S_MAX: Final = 2.0
+"""The shards stop at the same time and need a sync of the disk each; one that was killed just now is not waited for."""
 CONSUMED_FILE: Final = "consumed-queues"
 ATTACH_S_MAX: Final = 10.0
 """Gateways attach their consumers to a restarted shard as soon as their links are up; this is plenty."""
@@ -147,6 +150,7 @@ async def run(context: ProcessContext) -> None:
     attached = context.loop.call_later(ATTACH_S_MAX, requests.delete_deserted)
     try:
         await context.stopping.wait()
+        await settle(shard, context)
     finally:
         attached.cancel()
         alarm.cancel()
@@ -159,6 +163,14 @@ async def run(context: ProcessContext) -> None:
             store.close()
         await catalog.close()
         await client.close()
+
+
+async def settle(shard: Shard, context: ProcessContext) -> None:
+    """What is on its way between shards arrives and is answered, so that after a stop no message is on both."""
+    shard.relay.close()
+    deadline_s = context.loop.time() + SETTLE_S_MAX
+    while context.failed is None and not shard.settled and context.loop.time() < deadline_s:
+        await asyncio.sleep(SETTLE_INTERVAL_S)
 
 
 async def _keep_house(shard: Shard, context: ProcessContext) -> None:

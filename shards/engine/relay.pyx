@@ -52,6 +52,8 @@ cdef inline bint has_room(const RelayTarget *target, uint64_t divisor) noexcept:
 
 cdef bint relay_ready(EngineState engine, uint32_t shard) except -1:
     cdef RelayTarget *target = target_at(engine, shard)
+    if engine.relay_closed:
+        return False
     if target.up and has_room(target, 1):
         return True
     target.awaited = True
@@ -153,7 +155,7 @@ cdef int refused(EngineState engine, uint32_t shard, const RefusedRecord *record
 cdef int reopen(EngineState engine, uint32_t shard) except -1:
     """Tells who waits for the target that it is ready; not before half of what it had is gone."""
     cdef RelayTarget *target = &engine.targets[shard]
-    if target.awaited and target.up and has_room(target, 2):
+    if target.awaited and target.up and has_room(target, 2) and not engine.relay_closed:
         target.awaited = False
         engine.relay_opened(shard)
     return 0
@@ -189,6 +191,11 @@ def down(EngineState engine not None, uint32_t shard):
                 engine.relayed(shard, item.ticket, RELAY_LOST)
     finally:
         free_window(&gone)
+
+
+def close(EngineState engine not None):
+    """Nothing more is handed over: this process stops. What is under way is still answered."""
+    engine.relay_closed = True
 
 
 def receive(EngineState engine not None, uint32_t shard, const uint8_t[::1] batch not None):
@@ -247,6 +254,15 @@ def under_way(EngineState engine not None, uint32_t shard) -> tuple:
     """(messages, bytes) that the shard has not answered."""
     cdef RelayTarget *target = target_at(engine, shard)
     return target.window.next - target.window.first, target.window.bytes
+
+
+def idle(EngineState engine not None) -> bool:
+    """Nothing is under way to any shard."""
+    cdef uint32_t i
+    for i in range(engine.shard_count):
+        if engine.targets[i].window.next != engine.targets[i].window.first:
+            return False
+    return True
 
 
 def statistics(EngineState engine not None) -> list:

@@ -150,6 +150,7 @@ cdef class EngineState:
     cdef list batches
     cdef RelayTarget *targets                   # by shard
     cdef list relay_batches
+    cdef bint relay_closed                      # nothing more is handed over
     cdef QueueTable queues
     cdef Queue *touched_first
     cdef Queue *touched_last

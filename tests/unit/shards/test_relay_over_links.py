@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from bus.links import SHARED_MEMORY, ZEROMQ, LinkSet
 from log.commit import GroupCommit
 from log.store import Store
 from shards.engine import Engine, relay
+from shards.worker import settle
 from tests.unit.shards import wire
 from tests.unit.shards.test_shard import Host
 
@@ -223,6 +226,35 @@ async def test_nothing_is_lost_when_shards_die(world: World, killed: tuple[int, 
     await until(lambda: not world.processes[0].keeping.kept)
     bodies = world.processes[1].bodies()
     assert set(bodies) == set(messages(0, count).values())
+
+
+async def test_after_a_clean_stop_no_message_is_on_both_shards(world: World) -> None:
+    source, target = world.processes[0], world.processes[1]
+    synchronise = target.store.disk.synchronise
+    gate = threading.Event()
+
+    def wait_for_gate(descriptor: int) -> None:
+        gate.wait(WAIT_S)
+        synchronise(descriptor)
+
+    target.store.disk.synchronise = wait_for_gate
+    source.keep(messages(0, 20_000))            # more than goes at once
+    await until(lambda: target.engine.count(QUEUE)[0] > 0)
+    assert len(source.keeping.kept) == 20_000
+
+    async def stop(index: int, process: Process) -> None:
+        context: Any = SimpleNamespace(loop=asyncio.get_running_loop(), failed=None)
+        await settle(process.shard, context)
+        world.kill(index)
+
+    asyncio.get_running_loop().call_later(0.05, gate.set)
+    await asyncio.gather(stop(1, target), stop(0, source))
+    kept = set(source.keeping.kept.values())
+    stored = world.start(1).bodies()
+    assert len(stored) == len(set(stored))
+    assert not kept & set(stored)
+    assert kept | set(stored) == set(messages(0, 20_000).values())
+    assert kept and stored
 
 
 async def test_a_target_that_is_away_is_waited_for_with_bounded_memory(world: World) -> None:

@@ -158,6 +158,21 @@ async def test_what_was_under_way_when_the_target_died_is_handed_over_again(worl
     assert sorted(world.bodies()) == [b"1", b"1", b"2", b"2", b"3"]
 
 
+async def test_a_shard_that_stops_hands_nothing_over_and_waits_for_answers(world: World) -> None:
+    world.hand_over(1)
+    world.source.shard.relay.close()
+    assert not world.hand_over(2)
+    assert not world.source.shard.settled
+    world.carry()
+    assert not world.target.shard.settled       # it owes an answer
+    world.sync()
+    assert world.target.shard.settled
+    world.carry()
+    assert world.answers() == [(1, relay.TAKEN)]
+    assert world.source.shard.settled
+    assert world.source.wanted == []
+
+
 async def test_nonsense_from_a_target_breaks_that_link_alone(world: World) -> None:
     world.hand_over(1)
     world.source.shard.on_batch(world.client, memoryview(wire.publish(QUEUE)))

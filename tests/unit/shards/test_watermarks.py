@@ -25,6 +25,19 @@ def test_a_durable_batch_holds_back_itself_and_all_behind_it() -> None:
     assert mark.news() == (5, 5)
 
 
+def test_it_is_settled_when_all_is_durable_and_told() -> None:
+    mark = Watermark()
+    assert mark.settled
+    mark.applied(100)
+    mark.applied(None)
+    assert not mark.settled
+    mark.news()
+    mark.durable_up_to(100)
+    assert not mark.settled
+    mark.news()
+    assert mark.settled
+
+
 def test_one_commit_may_cover_many_batches() -> None:
     mark = Watermark()
     for position in (10, 20, 30):
