@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from topology.arguments import (
+    ALL_KNOWN,
     EXPIRY_MS_MAX,
     QUEUE_TYPE,
     UNLIMITED_DELIVERIES,
@@ -100,11 +101,16 @@ def _contest(first: Resolved, second: Resolved, rule: Rule) -> Resolved:
 def resolved(
     arguments: Mapping[str, Any], policies: Sequence[Policy], operator_policies: Sequence[Policy]
 ) -> dict[str, Resolved]:
-    """For each key of a policy that the queue's arguments or policies set, what holds. Keys in order."""
+    """For each key of a policy that the queue's arguments or policies set, what holds. Keys in order.
+
+    Without keys that do something for exchanges or for queues of another type only.
+    """
     queue_type = queue_type_of(arguments)
     known = known_arguments(arguments)
-    result = merged(policies, operator_policies)
-    result.pop(ALTERNATE_EXCHANGE, None)
+    result = {
+        key: value for key, value in merged(policies, operator_policies).items()
+        if key != ALTERNATE_EXCHANGE and (ARGUMENT_PREFIX + key in known or ARGUMENT_PREFIX + key not in ALL_KNOWN)
+    }
     for argument in known:
         key = argument.removeprefix(ARGUMENT_PREFIX)
         if argument not in arguments or key not in KEYS:

@@ -106,7 +106,7 @@ def _definition_fault(definition: dict[str, Any], operator: bool) -> str | None:
             unknown.append(f"{{{json_term(name)},{json_term(value)}}}")
         elif not key.check(value):
             return key.refusal.replace("{}", json_term(value))
-    return _delayed_retry_fault(definition) or _federation_fault(definition) or (
+    return _delayed_retry_fault(definition) or _backoff_fault(definition) or _federation_fault(definition) or (
         f"[{','.join(unknown)}] are not recognised policy settings" if unknown else None
     )
 
@@ -117,6 +117,13 @@ def _delayed_retry_fault(definition: dict[str, Any]) -> str | None:
         return f"delayed-retry-min is required when delayed-retry-type is {kind}"
     if low is not None and high is not None and high < low:
         return f"delayed-retry-max ({high}) must not be smaller than delayed-retry-min ({low})"
+    return None
+
+
+def _backoff_fault(definition: dict[str, Any]) -> str | None:
+    low, high = (definition.get(f"redelivery-backoff-{part}") for part in ("min", "max"))
+    if low is not None and high is not None and high < low:
+        return f"redelivery-backoff-max ({high}) must not be smaller than redelivery-backoff-min ({low})"
     return None
 
 

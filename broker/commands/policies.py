@@ -126,7 +126,8 @@ def _fate(policy: dict[str, Any], queue_type: str) -> str:
         return f"does not apply: a {queue_type} queue knows no {', '.join(policy['not_for_type'])}"
     parts = [f"sets {', '.join(policy['wins'])}"] if policy["wins"] else []
     parts += [f"{lost['key']} lost to {_from(lost['to'])}" for lost in policy["loses"]]
-    return "; ".join(parts) or "sets nothing for a queue"
+    parts += [f"{', '.join(policy['idle'])} without effect on a {queue_type} queue"] if policy["idle"] else []
+    return "; ".join(parts)
 
 
 COMMANDS: Final = (

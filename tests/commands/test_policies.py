@@ -28,7 +28,7 @@ def queue(warren: Warren) -> Iterator[str]:
     with connect(warren.endpoint) as client:
         client.channel().declare(QUEUE, arguments=arguments)
         warren.command("set-policy", "--priority", "5", "limits", "^explained", json.dumps(limits))
-        base = {"message-ttl": 60000, "max-length": 9}
+        base = {"message-ttl": 60000, "max-length": 9, "alternate-exchange": "x"}
         warren.command("set-policy", "-p", "/", "--apply-to", "queues", "base", "^explained", json.dumps(base))
         warren.command("set-policy", "strange", "^explained", '{"delivery-limit": 3}')
         warren.command("set-operator-policy", "ops", "^explained", '{"max-length": 2}')
@@ -64,7 +64,9 @@ def test_policies_are_listed(warren: Warren, queue: str) -> None:
 def test_queues_are_listed_with_their_policies(warren: Warren, queue: str) -> None:
     row = next(row for row in warren.listing("queues") if row["name"] == queue)
     assert (row["policy"], row["operator_policy"]) == ("limits", "ops")
-    assert row["effective_policy_definition"] == {"max-length": 2, "message-ttl": 60000, "overflow": "reject-publish"}
+    assert row["effective_policy_definition"] == {
+        "alternate-exchange": "x", "max-length": 2, "message-ttl": 60000, "overflow": "reject-publish",
+    }
     assert "effective policy definition" in warren.command("list", "queues")
 
 
@@ -78,7 +80,8 @@ def test_show_policy_tells_where_each_value_is_from(warren: Warren, queue: str) 
     assert ["policy", "limits", "5", "^explained", "all",
             "max-length lost to operator policy 'ops'; overflow lost to argument"] in shown
     assert ["policy", "base", "0", "^explained", "queues",
-            "sets message-ttl; max-length lost to operator policy 'ops'"] in shown
+            "sets message-ttl; max-length lost to operator policy 'ops'; "
+            "alternate-exchange without effect on a classic queue"] in shown
     assert ["policy", "strange", "0", "^explained", "all",
             "does not apply: a classic queue knows no delivery-limit"] in shown
 

@@ -28,10 +28,10 @@ async def explain(catalog: Catalog, message: Message) -> Message:
     {"vhost", "name", "type", "policy", "operator_policy", "effective_policy_definition",
      "values": [{"key", "value", "source", "name", "lost": [{"value", "source", "name"}]}],
      "policies": [{"kind", "name", "priority", "pattern", "apply-to", "definition", "wins": [key],
-                   "loses": [{"key", "to": {"value", "source", "name"}}], "not_for_type": [key]}]}
+                   "loses": [{"key", "to": {"value", "source", "name"}}], "idle": [key], "not_for_type": [key]}]}
 
-    Policies come in order, strongest first, those for operators last; with keys in `not_for_type` one fits the queue
-    by its name, but does not apply.
+    Policies come in order, strongest first, those of operators last. `idle` keys do nothing for a queue of this type;
+    with keys in `not_for_type` a policy fits the queue by its name, but does not apply.
     """
     vhost = existing_vhost(catalog, message)
     queue = vhost.queues.get(message["name"])
@@ -76,16 +76,18 @@ def _fate(rule: Rule, applied: Applied, values: dict[str, Resolved]) -> Message:
     policy = rule.policy
     kind = OPERATOR_POLICY if policy.operator else POLICY
     strangers = rule.strangers(applied.queue_type)
-    wins, loses = [], []
+    wins, loses, idle = [], [], []
     for key in () if strangers else sorted(policy.definition):
         value = values.get(key)
         if value is None:
-            continue
-        if value.source.kind == kind and value.source.name == policy.name:
+            idle.append(key)
+        elif value.source.kind == kind and value.source.name == policy.name:
             wins.append(key)
         else:
             loses.append({"key": key, "to": _source(value.source)})
-    return {"kind": kind, **described_policy(policy), "wins": wins, "loses": loses, "not_for_type": strangers}
+    return {
+        "kind": kind, **described_policy(policy), "wins": wins, "loses": loses, "idle": idle, "not_for_type": strangers,
+    }
 
 
 def _source(source: Source) -> Message:

@@ -177,14 +177,14 @@ def test_what_holds_for_a_queue_and_why(tmp_path: Path) -> None:
         }
         fates = [
             (one["kind"], one["name"], one["wins"], [(lost["key"], lost["to"]["name"]) for lost in one["loses"]],
-             one["not_for_type"])
+             one["idle"], one["not_for_type"])
             for one in answer["policies"]
         ]
         assert fates == [
-            ("policy", "limits", ["message-ttl"], [("max-length", "ops"), ("overflow", None)], []),
-            ("policy", "base", [], [("message-ttl", "limits")], []),
-            ("policy", "quorum", [], [], ["delivery-limit"]),
-            ("operator policy", "ops", ["max-length"], [], []),
+            ("policy", "limits", ["message-ttl"], [("max-length", "ops"), ("overflow", None)], [], []),
+            ("policy", "base", [], [("message-ttl", "limits")], ["alternate-exchange"], []),
+            ("policy", "quorum", [], [], [], ["delivery-limit"]),
+            ("operator policy", "ops", ["max-length"], [], [], []),
         ]
 
     run(scenario())

@@ -68,7 +68,8 @@ def test_of_policy_and_operator_policy_the_lower_limit_holds(key: str) -> None:
     ("delayed-retry-max", 1, 5, "policy"),
 ])
 def test_other_keys_of_operator_policies(key: str, policy: Any, operator: Any, holder: str) -> None:
-    assert holds(key, policy=policy, operator=operator, queue_type="quorum")[0] == holder
+    values = merged(policies({key: policy}), policies({key: operator}, operator=True))
+    assert values[key].source.kind == holder
 
 
 @pytest.mark.parametrize("key", [
@@ -139,9 +140,19 @@ def test_without_policies_and_arguments_a_queue_is_plain() -> None:
 
 
 def test_numbers_beyond_what_arguments_may_be_are_brought_down() -> None:
-    values = resolved({}, policies({"message-ttl": 1 << 62, "expires": 1 << 62, "delivery-limit": -7}), [])
-    arguments = effective_arguments({}, values)
+    beyond = policies({"message-ttl": 1 << 62, "expires": 1 << 62, "delivery-limit": -7})
+    arguments = effective_arguments({}, resolved({"x-queue-type": "quorum"}, beyond, []))
     assert arguments == {"x-message-ttl": EXPIRY_MS_MAX, "x-expires": EXPIRY_MS_MAX, "x-delivery-limit": -1}
+
+
+def test_a_key_without_effect_on_the_queue_type_gives_it_none() -> None:
+    """RabbitMQ applies the policy to a classic queue, which then does not look at it."""
+    retry = policies({"delayed-retry-type": "all", "delayed-retry-min": 5, "max-length": 1})
+    assert resolved({}, retry, []).keys() == {"max-length"}
+    assert effective_features({}, retry, []).backoff is None
+    assert effective_features({"x-queue-type": "quorum"}, retry, []).backoff is not None
+    own = effective_features({}, policies({"redelivery-backoff-min": 5}, {"redelivery-backoff-factor": 3}), []).backoff
+    assert own is not None and (own.min_ms, own.factor) == (5, 3.0)
 
 
 def test_an_alternate_exchange_is_none_of_a_queue() -> None:

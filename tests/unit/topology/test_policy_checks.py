@@ -84,6 +84,8 @@ def test_accepted(fields: dict[str, Any]) -> None:
     ({"federation-upstream": "a", "federation-upstream-set": "b"},
      "cannot specify federation-upstream, federation-upstream-set or federation-upstream-pattern together"),
     ({"redelivery-backoff-min": 0}, "0 is not a valid minimum redelivery backoff"),
+    ({"redelivery-backoff-min": 5, "redelivery-backoff-max": 4},
+     "redelivery-backoff-max (4) must not be smaller than redelivery-backoff-min (5)"),
     ({"redelivery-backoff-factor": 0.5}, "0.5 is not a valid redelivery backoff factor. Valid range is 1-1000"),
     ({"foo": [1], "bar": 2}, '[{<<"bar">>,2},{<<"foo">>,[1]}] are not recognised policy settings'),
     ({"x-max-length": 2}, '[{<<"x-max-length">>,2}] are not recognised policy settings'),
