@@ -141,7 +141,8 @@ class Channel(ChannelCore):
             if not consumer.attached:
                 continue                # its request waits, and is sent behind this
             consumer.attached = False
-            answer = self.ask(shard, consumer.request(self.handle, self.connection.handle))
+            request = consumer.request(self.handle, self.connection.handle)
+            answer = self.connection.gateway.requests.ask(shard, request, on_answer=consumer.granted)
             self._attaching.add(answer)
             answer.add_done_callback(self._attaching.discard)
             self.connection.gateway.spawn(self._attached_again(consumer, answer))
@@ -153,8 +154,6 @@ class Channel(ChannelCore):
             if not self.closed:
                 self.cancelled(consumer.tag)
                 self.connection.gateway.wake()
-        else:
-            consumer.attached = True
 
     # prefetch over all shards
 

@@ -23,9 +23,29 @@ class Consumer:
     attached: bool = False
     """The shard has answered: it is attached again after a restart of its shard. Until then the request itself is
     sent again."""
+    arrival: int | None = None
+    """Of a queue with a single active consumer: its place among the others, which it keeps through restarts."""
+    active: bool = True
+    """Not one that waits for another to go."""
+
+    @property
+    def activity_status(self) -> str:
+        """As RabbitMQ lists it."""
+        if not self.attached:
+            return "suspected_down"
+        if self.arrival is None:
+            return "up"
+        return "single_active" if self.active else "waiting"
+
+    def granted(self, answer: dict[str, Any]) -> None:
+        """The shard's answer."""
+        self.attached = True
+        self.arrival = answer.get("arrival")
+        self.active = answer.get("active", True)
 
     def request(self, channel: int, connection: int) -> dict[str, Any]:
         """The document that asks its shard for deliveries."""
+        standing = {} if self.arrival is None else {"arrival": self.arrival, "active": self.active}
         return {
             "verb": "consume",
             "queue_id": self.queue.queue_id,
@@ -37,6 +57,7 @@ class Consumer:
             "exclusive": self.exclusive,
             "prefetch": self.prefetch_count,
             "arguments": to_json(self.arguments),
+            **standing,
         }
 
 

@@ -115,6 +115,7 @@ def _consumers(channel: Channel) -> Iterator[Message]:
             "ack_required": not consumer.no_ack,
             "exclusive": consumer.exclusive,
             "prefetch_count": consumer.prefetch_count,
-            "active": consumer.attached,
+            "active": consumer.attached and consumer.active,
+            "activity_status": consumer.activity_status,
             "arguments": to_json(consumer.arguments),
         }

@@ -223,6 +223,7 @@ class Gateway(GatewayCore):
                 assert isinstance(channel, Channel)
                 channel.reattach(shard)
         self.requests.shard_up(shard)
+        self.send_event(shard, {"event": "attached"})
         self.flow.release(shard)
         self.wake()
 
@@ -263,6 +264,9 @@ class Gateway(GatewayCore):
                 assert isinstance(channel, Channel)
                 channel.cancelled(tag.decode("utf-8", "surrogateescape"))
             return
+        if name == "active":
+            self._on_active(event)
+            return
         channel_or_none = self.channel(event["channel"])
         if not isinstance(channel_or_none, Channel):
             return
@@ -274,6 +278,17 @@ class Gateway(GatewayCore):
             channel_or_none.grant()
         else:
             logger.warning("shard %d sent an unknown event %r", shard, name)
+
+    def _on_active(self, event: dict[str, Any]) -> None:
+        """A consumer is the single active one of its queue, or is not any more."""
+        found = self.consumer(event["consumer"])
+        if found is None:
+            return
+        channel, tag = found
+        assert isinstance(channel, Channel)
+        consumer = channel.consumers.get(tag.decode("utf-8", "surrogateescape"))
+        if consumer is not None:
+            consumer.active = bool(event["active"])
 
     # the catalog
 

@@ -79,9 +79,13 @@ class Control:
         rows = []
         for queue_id in engine.queue_ids():
             try:
-                rows.append(engine.describe(queue_id))
+                row: Message = dict(engine.describe(queue_id))
             except UnknownQueue:
                 continue            # it went in one of the pauses
+            tag = self._shard.requests.active_consumers.tag_of(queue_id)
+            if tag is not None:
+                row["single_active_consumer_tag"] = tag
+            rows.append(row)
             if len(rows) % LISTED_AT_ONCE_MAX == 0:
                 await asyncio.sleep(0)
         return {"queues": rows}

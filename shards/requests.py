@@ -8,7 +8,7 @@ the texts, the deletions of unused queues under way, and which queues are closed
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -16,6 +16,7 @@ import orjson
 from amqp091.errors import AMQPError, InternalError
 from amqp091.refusals import in_exclusive_use, missing
 from amqp091.table_json import from_json
+from shards.active_consumers import ActiveConsumers
 from shards.consumed import ConsumedQueues
 from shards.engine import EVENT, REQUEST, BadRecord, Engine, ExclusiveConflict, UnknownQueue
 from shards.reply_queues import ReplyQueues
@@ -55,6 +56,8 @@ class Requests:
         self._wake = wake
         self._consumed = consumed
         self._reply_queues = reply_queues
+        self.active_consumers = ActiveConsumers(engine)
+        self._attaching: set[int] = set()           # gateways that are to say which consumers they have
         self._links: dict[int, int] = {}            # gateway: how many of its links have gone
         self._former: OrderedDict[int, tuple[str, str]] = OrderedDict()    # name and vhost
         self._ending: set[int] = set()              # auto-delete queues that the catalog was asked to delete
@@ -90,9 +93,13 @@ class Requests:
             raise BadRecord("an answer to nothing that was asked")
 
     def _on_event(self, gateway: int, event: Document) -> None:
-        if event.get("event") != "credit":
-            raise BadRecord(f"an unknown event {event.get('event')!r}")
-        self._engine.grant(gateway, event["channel"], event["count"])
+        name = event.get("event")
+        if name == "credit":
+            self._engine.grant(gateway, event["channel"], event["count"])
+        elif name == "attached":
+            self._attached(gateway)
+        else:
+            raise BadRecord(f"an unknown event {name!r}")
 
     def _on_request(self, gateway: int, request_id: int, message: Document) -> None:
         try:
@@ -143,18 +150,24 @@ class Requests:
         queue_id = message["queue_id"]
         if queue_id in self._ending or queue_id in self._closed:
             raise missing(QUEUE, *self._name(queue_id))
+        consumer = message["consumer"]
         try:
             self._engine.consume(
-                gateway, queue_id, message["consumer"], message["channel"], message["connection"],
+                gateway, queue_id, consumer, message["channel"], message["connection"],
                 no_ack=message["no_ack"], exclusive=message["exclusive"], prefetch=message["prefetch"],
                 priority=from_json(message.get("arguments", {})).get(CONSUMER_PRIORITY, 0),
+                arrival=message.get("arrival", 0), was_active=message.get("active", False),
             )
         except ExclusiveConflict:
             raise in_exclusive_use(*self._name(queue_id)) from None
         queue = self._replica.queue_by_id(queue_id)
         if queue is not None and queue.auto_delete:
             self._consumed.add(queue_id)
-        return {}
+        standing = self._engine.standing(gateway, consumer)
+        if standing is None:
+            return {}
+        self.active_consumers.came(queue_id, (gateway, consumer), message["tag"])
+        return {"arrival": standing[0], "active": standing[1]}
 
     def _open_reply_queue(self, gateway: int, request_id: int, message: Document) -> Document:
         queue_id = self._reply_queues.open(
@@ -243,8 +256,26 @@ class Requests:
         if unused:
             self._run(self._delete_all(unused))
 
-    def delete_deserted(self) -> None:
-        """After a restart, when gateways have attached what they have: queues whose consumers went meanwhile."""
+    def await_attachments(self, gateways: Iterable[int]) -> None:
+        """After a restart: these have consumers from before. Until all have attached them, nobody else is made a single
+        active consumer in the place of one."""
+        self._attaching = set(gateways)
+        self._engine.await_attachments()
+
+    def _attached(self, gateway: int) -> None:
+        self._attaching.discard(gateway)
+        if not self._attaching:
+            self._engine.all_attached()
+
+    def attached_late(self) -> None:
+        """Gateways have had the time to attach what they have: consumers that are not here by now went meanwhile."""
+        self._attaching.clear()
+        self._engine.all_attached()
+        self._delete_deserted()
+        self._wake()
+
+    def _delete_deserted(self) -> None:
+        """Auto-delete queues whose consumers went while this process was down."""
         deserted = []
         for queue_id in self._consumed:
             if not self._engine.has_queue(queue_id):
@@ -270,6 +301,7 @@ class Requests:
         self._ending.discard(queue_id)
         self.open_queue(queue_id)
         self._consumed.discard(queue_id)
+        self.active_consumers.queue_went(queue_id)
         self._former[queue_id] = (name, vhost)
         if len(self._former) > FORMER_QUEUES_MAX:
             self._former.popitem(last=False)

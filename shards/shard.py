@@ -99,6 +99,7 @@ class Shard:
         sender = self._sender(link)
         self._ends.pop(sender, None)
         self._watermarks.pop(sender, None)
+        self.engine.now_ms = self._clock_ms()
         self.requests.gateway_down(sender)
 
     def on_writable(self, link: LinkEnd) -> None:

@@ -142,12 +142,14 @@ async def run(context: ProcessContext) -> None:
     shard.links = links = context.make_links(
         shard.on_batch, shard.on_up, shard.on_down, shard.on_writable, shard.on_idle
     )
+    if context.incarnation > FIRST_INCARNATION:
+        requests.await_attachments(range(context.gateway_count))
     control.loaded.set()
     context.on_request(control.handle)
     commit.start()
     housekeeping = context.loop.create_task(_keep_house(shard, context))
     await context.ready()
-    attached = context.loop.call_later(ATTACH_S_MAX, requests.delete_deserted)
+    attached = context.loop.call_later(ATTACH_S_MAX, requests.attached_late)
     try:
         await context.stopping.wait()
         await settle(shard, context)

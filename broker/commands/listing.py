@@ -14,8 +14,8 @@ Row = dict[str, Any]
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "queues": ("vhost", "name", "durable", "auto_delete", "exclusive", "messages", "messages_ready",
-               "messages_unacknowledged", "consumers", "shard", "arguments", "policy", "operator_policy",
-               "effective_policy_definition"),
+               "messages_unacknowledged", "consumers", "single_active_consumer_tag", "shard", "arguments", "policy",
+               "operator_policy", "effective_policy_definition"),
     "exchanges": ("vhost", "name", "type", "durable", "auto_delete", "internal", "arguments"),
     "bindings": ("vhost", "source", "destination_type", "destination", "routing_key", "arguments"),
     "vhosts": ("name", "description", "tags", "default_queue_type", "queues", "exchanges"),
@@ -30,7 +30,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "channels": ("connection", "number", "user", "vhost", "consumer_count", "messages_unacknowledged",
                  "prefetch_count", "confirm", "transactional", "gateway"),
     "consumers": ("connection", "channel", "consumer_tag", "vhost", "queue", "ack_required", "exclusive",
-                  "prefetch_count", "gateway"),
+                  "prefetch_count", "active", "gateway"),
 }
 EMPTY_IS_UNKNOWN: Final = frozenset({"policy", "operator_policy", "effective_policy_definition"})
 """Columns that a table leaves out where no row has a value."""

@@ -17,7 +17,7 @@ from amqp091.method_table import (
 )
 from gateway.channel import Channel
 from gateway.consumers import Consumer
-from gateway.handlers import replies, streams
+from gateway.handlers import quorum, replies, streams
 from gateway.prefetch import NO_LIMIT
 from topology.consumer_arguments import check_consume
 from topology.model import QUEUE
@@ -67,6 +67,7 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
     of_stream = streams.is_stream(queue)
     if of_stream:
         streams.check_consume(channel, queue, method)
+    quorum.check_consume(channel, queue)
     limit = connection.gateway.settings.consumer_max_per_channel
     if limit and len(channel.consumers) >= limit:
         raise NotAllowed(f"reached maximum ({limit}) of consumers per channel")
@@ -85,8 +86,8 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
     if channel.restricted and not knew_shard:
         channel.tell_limits(queue.shard)
 
-    def granted(_: dict[str, Any]) -> None:
-        consumer.attached = True
+    def granted(answer: dict[str, Any]) -> None:
+        consumer.granted(answer)
         if not method.nowait and not channel.closed:
             channel.send(BasicConsumeOk(consumer_tag=tag))
 
@@ -115,6 +116,7 @@ async def get(channel: Channel, method: BasicGet) -> None:
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
     streams.check_supports(queue, "basic.get")
+    quorum.check_get(queue)
     answer = await channel.connection.gateway.requests.ask(
         queue.shard,
         {

@@ -46,6 +46,7 @@ cdef int configure(EngineState engine, Queue *queue, features) except -1:
     own.delivery_limit = number_or(features.delivery_limit, UNLIMITED)
     own.consumer_timeout_ms = number_or(features.consumer_timeout_ms, UNLIMITED)
     set_backoff(own, features.backoff)
+    own.single_active = features.single_active_consumer
     own.dead_letters = features.dead_letter_exchange is not None
     if own.max_length_bytes == UNLIMITED:
         own.counts_bytes = False

@@ -15,11 +15,11 @@ channel. Its Entry is acknowledged in the store when it leaves the last one.
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from bus.batch cimport Batch
 from bus.records cimport (
-    KIND_EVENT, KIND_REQUEST, KIND_RESPONSE, KIND_WATERMARK, OUTCOME_REQUEUE, JsonRecord, WatermarkRecord, aligned,
+    KIND_EVENT, KIND_REQUEST, KIND_RESPONSE, KIND_WATERMARK, OUTCOME_REQUEUE, JsonRecord, WatermarkRecord,
 )
 from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES
 from log.store cimport Entry
@@ -39,11 +39,13 @@ from shards.engine.placing cimport (
 from shards.engine.ready_ring cimport drop_first_ready, first_ready, push_ready, ready_memory_bytes
 from shards.engine.returned_heap cimport free_returned
 from shards.engine.settling cimport forget_queue, requeue_all
+from shards.engine.single_active cimport fill_place
 from shards.engine.state cimport (
     Channel, Connection, Consumer, EngineState, Gateway, Queue, free_queue, outgoing_of, ready_count, touch, untouch,
     wake,
 )
 from shards.engine.tables cimport handle_at, put_queue, queue_at, take_queue
+from shards.engine.telling cimport tell
 from shards.engine.timers cimport clear_timer, lower_timer
 
 from shards.engine.ingest import BadRecord
@@ -142,24 +144,10 @@ cdef class Engine(EngineState):
         return self.touched_first == NULL
 
     def respond(self, uint32_t gateway, uint32_t request_id, bytes document not None) -> None:
-        self.append_json(gateway, KIND_RESPONSE, request_id, document)
+        tell(self, self.gateway_at(gateway), KIND_RESPONSE, request_id, document)
 
     def event(self, uint32_t gateway, bytes document not None) -> None:
-        self.append_json(gateway, KIND_EVENT, 0, document)
-
-    cdef int append_json(self, uint32_t gateway, uint8_t kind, uint32_t request_id, bytes document) except -1:
-        cdef size_t used = sizeof(JsonRecord) + len(document)
-        cdef size_t record_bytes = aligned(used)
-        cdef uint8_t *place = outgoing_of(self.gateway_at(gateway)).reserve(record_bytes)
-        cdef JsonRecord *record = <JsonRecord *> place
-        memset(place, 0, sizeof(JsonRecord))
-        record.record_bytes = <uint32_t> record_bytes
-        record.kind = kind
-        record.request_id = request_id
-        record.json_bytes = <uint32_t> len(document)
-        memcpy(place + sizeof(JsonRecord), <const char *> document, len(document))
-        memset(place + used, 0, record_bytes - used)
-        return 0
+        tell(self, self.gateway_at(gateway), KIND_EVENT, 0, document)
 
     def watermark(self, uint32_t gateway, uint64_t processed_batch, uint64_t durable_batch) -> None:
         cdef uint8_t *place = outgoing_of(self.gateway_at(gateway)).reserve(sizeof(WatermarkRecord))
@@ -229,6 +217,8 @@ cdef class Engine(EngineState):
         cdef Gateway *gateway
         cdef Channel *channel
         cancelled = []
+        if queue.features != NULL:
+            queue.features.single_active = False    # nobody follows
         # what was given to its consumers is the likeliest to be found, so these channels come first
         while queue.consumers != NULL:
             channel = queue.consumers.channel
@@ -348,17 +338,54 @@ cdef class Engine(EngineState):
     # -- consumers and channels
 
     def consume(self, uint32_t gateway, uint32_t queue_id, uint32_t consumer, uint32_t channel, uint32_t connection, *,
-                bint no_ack, bint exclusive, uint32_t prefetch, int64_t priority=0) -> None:
-        """UnknownQueue, ExclusiveConflict. Asking again with a handle that consumes already changes nothing."""
+                bint no_ack, bint exclusive, uint32_t prefetch, int64_t priority=0, uint64_t arrival=0,
+                bint was_active=False) -> None:
+        """UnknownQueue, ExclusiveConflict. Asking again with a handle that consumes already changes nothing.
+
+        `arrival` and `was_active`: what `standing` said before a restart, of a consumer that is attached again.
+        """
         cdef Gateway *there = self.gateway_at(gateway)
         cdef Queue *queue = self.queue_with(queue_id)
         cdef Channel *of_channel
         if handle_at(&there.consumers, consumer) != NULL:
             return
-        if queue.exclusive_consumer != NULL or exclusive and queue.consumer_count:
+        if queue.exclusive_consumer != NULL or exclusive and (
+                queue.consumer_count or queue.features != NULL and queue.features.single_active):
             raise ExclusiveConflict(queue_id)
         of_channel = channel_for(self, there, channel, connection_for(self, there, connection))
-        add_consumer(self, queue, of_channel, consumer, no_ack, exclusive, prefetch, priority)
+        add_consumer(self, queue, of_channel, consumer, no_ack, exclusive, prefetch, priority, arrival, was_active)
+
+    def standing(self, uint32_t gateway, uint32_t consumer):
+        """(arrival, active) of a consumer whose queue has one active at a time; None of any other."""
+        cdef Consumer *found = <Consumer *> handle_at(&self.gateway_at(gateway).consumers, consumer)
+        if found == NULL or found.queue.features == NULL or not found.queue.features.single_active:
+            return None
+        return found.arrival, found.queue.features.active == found
+
+    def active_consumer(self, uint32_t queue_id):
+        """(gateway, handle) of the consumer that is the queue's single active one, or None."""
+        cdef Queue *queue = self.queue_with(queue_id)
+        cdef Consumer *active
+        if queue.features == NULL or queue.features.active == NULL:
+            return None
+        active = <Consumer *> queue.features.active
+        return active.channel.gateway.index, active.handle
+
+    def await_attachments(self) -> None:
+        """After a restart: gateways say which consumers they have, and nobody else becomes active until then."""
+        self.attaching = True
+
+    def all_attached(self) -> None:
+        """They have."""
+        cdef uint32_t i
+        cdef Queue *queue
+        if not self.attaching:
+            return
+        self.attaching = False
+        for i in range(self.queues.capacity):
+            queue = <Queue *> self.queues.places[i].queue
+            if queue != NULL and queue.features != NULL and queue.features.single_active:
+                fill_place(self, queue)
 
     def cancel(self, uint32_t gateway, uint32_t consumer) -> list:
         """Unknown consumers are none. This and the others below return auto-delete queues that are unused now."""

@@ -53,6 +53,7 @@ cdef struct Features:
     uint8_t queue_type
     uint8_t overflow
     bint keeps_all                  # every message goes to the disk
+    bint single_active              # one consumer at a time
     bint dead_letters               # there is a dead-letter exchange
     uint64_t message_ttl_ms         # NO_TTL: none
     uint64_t expires_ms             # UNLIMITED: none
@@ -65,6 +66,7 @@ cdef struct Features:
     uint8_t backoff_returns         # BACKOFF_*: which returns have to wait
     uint64_t max_length_bytes       # UNLIMITED: none
     # state
+    void *active                    # Consumer: the single active one, or NULL
     bint counts_bytes               # ready_bytes is kept
     uint64_t ready_bytes            # of the bodies that are ready
     Lanes *lanes                    # NULL: no priorities

@@ -5,12 +5,13 @@ Whatever goes gives back what it holds: a consumer leaves its queue, a channel's
 messages return to their queues. `unused` collects the ids of auto-delete queues that lost
 their last consumer; the caller has them deleted.
 """
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from bus.records cimport OUTCOME_REQUEUE_FAILED
 from shards.engine.placing cimport now_unused
 from shards.engine.settling cimport requeue_all
+from shards.engine.single_active cimport joined, left
 from shards.engine.state cimport (
     Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, make_available, touch, unlist,
 )
@@ -96,8 +97,9 @@ cdef void leave_level(EngineState engine, Consumer *consumer) noexcept:
 
 
 cdef Consumer *add_consumer(EngineState engine, Queue *queue, Channel *channel, uint32_t handle, bint no_ack,
-                            bint exclusive, uint32_t prefetch, int64_t priority) except NULL:
-    """A consumer of a channel that has a connection; its handle is free."""
+                            bint exclusive, uint32_t prefetch, int64_t priority, uint64_t arrival,
+                            bint was_active) except NULL:
+    """A consumer of a channel that has a connection; its handle is free. `arrival`, `was_active`: single_active.pyx."""
     cdef Consumer *consumer = <Consumer *> new(sizeof(Consumer))
     consumer.handle = handle
     consumer.prefetch = prefetch
@@ -118,7 +120,10 @@ cdef Consumer *add_consumer(EngineState engine, Queue *queue, Channel *channel, 
     queue.consumer_count += 1
     if exclusive:
         queue.exclusive_consumer = consumer
-    make_available(engine, consumer)
+    if queue.features != NULL and queue.features.single_active:
+        joined(engine, consumer, arrival, was_active)
+    else:
+        make_available(engine, consumer)
     return consumer
 
 
@@ -144,6 +149,8 @@ cdef int remove_consumer(EngineState engine, Consumer *consumer, list unused) ex
     queue.consumer_count -= 1
     if queue.exclusive_consumer == consumer:
         queue.exclusive_consumer = NULL
+    if queue.features != NULL and queue.features.single_active:
+        left(engine, queue, consumer)
     if queue.consumer_count == 0:
         if queue.auto_delete:
             unused.append(queue.queue_id)
@@ -163,7 +170,7 @@ cdef void set_prefetch(EngineState engine, Channel *channel, uint32_t prefetch) 
     cdef Consumer *consumer = channel.consumers
     while consumer != NULL:
         consumer.prefetch = prefetch
-        if consumer.listed == NULL:
+        if consumer.listed == NULL and not consumer.fading:
             make_available(engine, consumer)
         consumer = consumer.channel_next
 

@@ -11,13 +11,14 @@ from bus.records cimport OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED
 from shards.engine.dying cimport DEATH_REJECTED, die
 from shards.engine.returned_heap cimport push_returned
 from shards.engine.returning cimport give_back
+from shards.engine.single_active cimport faded
 from shards.engine.state cimport (
     OWNER_IS_QUEUE, Channel, Consumer, EngineState, Queue, make_available, touch,
 )
 from shards.engine.unacked_ring cimport UnackedItem, UnackedRing, end_of_unacked, find_unacked, trim_unacked
 
 
-cdef inline void release_owner(EngineState engine, UnackedItem *item) noexcept:
+cdef inline int release_owner(EngineState engine, UnackedItem *item) except -1:
     """The consumer may have its next message; a cancelled one goes with its last."""
     cdef Consumer *consumer
     if not item.owner & OWNER_IS_QUEUE:
@@ -26,9 +27,14 @@ cdef inline void release_owner(EngineState engine, UnackedItem *item) noexcept:
         if consumer.cancelled:
             if consumer.unacked == 0:
                 free(consumer)
-        elif consumer.listed == NULL and consumer.unacked < consumer.prefetch:
-            make_available(engine, consumer)
+        elif consumer.listed == NULL:
+            if consumer.fading:
+                if consumer.unacked == 0:
+                    faded(engine, consumer)
+            elif consumer.unacked < consumer.prefetch:
+                make_available(engine, consumer)
     item.owner = 0
+    return 0
 
 
 cdef inline int finish(EngineState engine, Channel *channel, UnackedItem *item, uint16_t outcome) except -1:

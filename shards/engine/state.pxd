@@ -20,9 +20,9 @@ cdef struct Level
 
 
 # Consumers in a circle, in the order of their turns. A consumer is in one list at most:
-# available of its level (it may be given a message, as far as is known), or waiting of
-# its channel (no credit), of its connection (window full) or of its gateway (link full);
-# in none while its prefetch is used up.
+# available of its level (it may be given a message, as far as is known), standby of its
+# level (another one is active), or waiting of its channel (no credit), of its connection
+# (window full) or of its gateway (link full); in none while its prefetch is used up.
 cdef struct ConsumerList:
     Consumer *first
 
@@ -33,6 +33,7 @@ cdef struct Level:
     uint32_t consumer_count
     uint32_t asking                 # consumers whose channel asks for credit: levels below wait for the answer
     ConsumerList available
+    ConsumerList standby            # of a queue with a single active consumer
     Level *lower                    # the next priority below
 
 
@@ -67,6 +68,8 @@ cdef struct Consumer:
     bint no_ack
     bint cancelled                  # kept until its last message is settled
     bint asking                     # counted in its level's asking
+    bint fading                     # active, but gives way as soon as it has settled what it holds
+    uint64_t arrival                # of a queue with a single active consumer: the order in which they came
     Queue *queue                    # outlives it: a queue that goes takes its consumers and their messages along
     Level *level                    # of the queue; NULL once it is cancelled
     Channel *channel
@@ -174,6 +177,8 @@ cdef class EngineState:
     cdef uint32_t timer_count
     cdef uint32_t timer_capacity
     cdef list expired_queues                    # ids of queues that nobody has used for their x-expires
+    cdef uint64_t last_arrival                  # of a consumer, see single_active.pyx
+    cdef bint attaching                         # gateways are attaching the consumers that they had before
     cdef uint64_t deaths[4]                     # by reason, see dying.pxd
 
     # what the relay tells whoever handed messages over: relay.pxd

@@ -49,6 +49,27 @@ def test_the_program_itself(warren: Warren) -> None:
     assert run_command("--version").stdout.startswith("warren ")
 
 
+def test_the_single_active_consumer_is_listed(warren: Warren) -> None:
+    with connect(warren.endpoint) as client:
+        channel = client.channel()
+        channel.declare("single-q", arguments={"x-single-active-consumer": True})
+        for tag in ("first", "second"):
+            channel.consume("single-q", tag)
+
+        def active() -> dict[str, tuple[bool, str]]:
+            return {
+                row["consumer_tag"]: (row["active"], row["activity_status"])
+                for row in warren.listing("consumers") if row["queue"] == "single-q"
+            }
+
+        assert active() == {"first": (True, "single_active"), "second": (False, "waiting")}
+        assert one_of(warren.listing("queues"), name="single-q")["single_active_consumer_tag"] == "first"
+        channel.cancel("first")
+        assert active() == {"second": (True, "single_active")}
+        assert one_of(warren.listing("queues"), name="single-q")["single_active_consumer_tag"] == "second"
+        channel.delete("single-q")
+
+
 def test_lists(warren: Warren) -> None:
     with connect(warren.endpoint) as client:
         channel = client.channel(3)

@@ -31,6 +31,7 @@ LOCAL = Ends("127.0.0.1", 40000, "127.0.0.1", 5672)
 REMOTE = Ends("192.0.2.7", 40000, "192.0.2.1", 5672)
 CAPABILITIES = {"capabilities": {
     "authentication_failure_close": True, "consumer_cancel_notify": True, "connection.blocked": True}}
+ATTACHED = {"event": "attached"}
 TURNS = 60
 
 
@@ -94,7 +95,8 @@ class Link:
         self.peer = peer
         self.next_batch_number = 1
         self.congested = False
-        self.records: list[Any] = []
+        self.records: list[Any] = []        # but for the word that all consumers are attached
+        self.attached_count = 0
         self.answers: dict[str, Any] = {
             "count": {"message_count": 0, "consumer_count": 0}, "purge": {"message_count": 0}, "get": {"empty": True},
             "consume": {}, "reply_queue.open": {"queue_id": (1 << 31) + 7},
@@ -106,7 +108,8 @@ class Link:
         number = self.next_batch_number
         self.next_batch_number += 1
         records = read(bytes(batch))
-        self.records += records
+        self.records += [record for record in records if getattr(record, "document", None) != ATTACHED]
+        self.attached_count += sum(getattr(record, "document", None) == ATTACHED for record in records)
         for record in records:
             if isinstance(record, Document) and record.kind == 4:
                 answer = self.answers.get(record.document["verb"])

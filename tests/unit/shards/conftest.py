@@ -38,9 +38,10 @@ class Bench:
         return [record.body for record in self.take(gateway)]
 
     def consume(self, consumer: int = 1, queue_id: int = 1, *, gateway: int = 0, channel: int = 1, connection: int = 1,
-                no_ack: bool = False, exclusive: bool = False, prefetch: int = 0, priority: int = 0) -> None:
+                no_ack: bool = False, exclusive: bool = False, prefetch: int = 0, priority: int = 0,
+                arrival: int = 0, was_active: bool = False) -> None:
         self.engine.consume(gateway, queue_id, consumer, channel, connection, no_ack=no_ack, exclusive=exclusive,
-                            prefetch=prefetch, priority=priority)
+                            prefetch=prefetch, priority=priority, arrival=arrival, was_active=was_active)
         self.engine.dispatch()
 
     def ready(self, queue_id: int = 1) -> int:

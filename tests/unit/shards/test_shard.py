@@ -294,7 +294,7 @@ async def test_a_queue_deserted_during_a_restart_is_deleted(host: Host, tmp_path
     after.declare(Queue(3, "never consumed", VHOST, auto_delete=True))
     after.declare(Queue(4, "kept", VHOST, auto_delete=True))
     after.consume(4, 6)
-    after.requests.delete_deserted()
+    after.requests.attached_late()
     await quiet()
     assert after.unused == [2]
     after.delete(2)
@@ -547,3 +547,53 @@ class Recorder:
     def configure(self, queue_id: int, features: Any) -> None:
         self._configured.append(queue_id)
         self._engine.configure(queue_id, features)
+
+
+async def test_a_restarted_shard_waits_for_all_gateways_before_it_makes_a_consumer_active(
+    host: Host, tmp_path: Path
+) -> None:
+    single = Queue(9, "single", VHOST, arguments={"x-single-active-consumer": True})
+    host.declare(single)
+    first, second = (host.ask(**consume(number, gateway), gateway=gateway) for number, gateway in ((1, 0), (2, 1)))
+    assert (first["active"], second["active"]) == (True, False)
+    assert first["arrival"] < second["arrival"]
+    assert host.requests.active_consumers.tag_of(9) == "tag-1"
+    host.consumed.close()
+    host.store.close()
+
+    after = Host(tmp_path)
+    after.declare(single)
+    after.requests.await_attachments([0, 1])
+    assert after.ask(**consume(2, 1), **second, gateway=1)["active"] is False
+    after.feed(wire.event(event="attached"), gateway=1)
+    assert after.requests.active_consumers.tag_of(9) is None
+    assert after.ask(**consume(1, 0), **first, gateway=0)["active"] is True
+    after.feed(wire.event(event="attached"), gateway=0)
+    assert after.requests.active_consumers.tag_of(9) == "tag-1"
+    after.delete(9)
+    assert after.requests.active_consumers.tag_of(9) is None
+
+
+async def test_a_gateway_that_does_not_come_back_is_not_waited_for(host: Host) -> None:
+    host.declare(Queue(9, "single", VHOST, arguments={"x-single-active-consumer": True}))
+    host.requests.await_attachments([0, 1])
+    assert host.ask(**consume(1, 0))["active"] is False
+    host.requests.attached_late()
+    assert host.requests.active_consumers.tag_of(9) == "tag-1"
+
+
+async def test_tags_of_consumers_that_went_are_forgotten(host: Host) -> None:
+    host.declare(Queue(9, "single", VHOST, arguments={"x-single-active-consumer": True}))
+    for number in range(1, 500):
+        host.ask(**consume(number, 0))
+        host.ask(verb="cancel", consumer=number)
+    host.ask(**consume(1000, 0))
+    assert host.requests.active_consumers.tag_of(9) == "tag-1000"
+    assert len(host.requests.active_consumers._tags[9]) < 100
+
+
+def consume(number: int, channel: int) -> dict[str, Any]:
+    return {
+        "verb": "consume", "queue_id": 9, "consumer": number, "channel": channel + 1, "connection": channel + 1,
+        "tag": f"tag-{number}", "no_ack": False, "exclusive": False, "prefetch": 0,
+    }
