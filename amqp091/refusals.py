@@ -5,7 +5,14 @@ Gateways and the catalog both give them. A refusal is an error of amqp091/errors
 from typing import Literal
 
 from amqp091.constants import NO_METHOD, MethodId
-from amqp091.errors import AccessRefused, NotAllowed, NotFound, PreconditionFailed, ResourceLocked
+from amqp091.errors import (
+    AccessRefused,
+    NotAllowed,
+    NotFound,
+    NotImplemented_,
+    PreconditionFailed,
+    ResourceLocked,
+)
 
 Kind = Literal["exchange", "queue"]
 
@@ -43,6 +50,11 @@ def not_empty(queue: str, vhost: str, *, method: MethodId = NO_METHOD) -> Precon
 
 def in_exclusive_use(queue: str, vhost: str, *, method: MethodId = NO_METHOD) -> AccessRefused:
     return AccessRefused(f"{resource('queue', queue, vhost)} in exclusive use", method=method)
+
+
+def not_supported_by_streams(what: str, queue: str, vhost: str, *, method: MethodId = NO_METHOD) -> NotImplemented_:
+    """A stream keeps its messages: nothing takes one out."""
+    return NotImplemented_(f"{what} not supported by stream queues {resource('queue', queue, vhost)}", method=method)
 
 
 def reserved_name(kind: Kind, name: str, *, method: MethodId = NO_METHOD) -> AccessRefused:

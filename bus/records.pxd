@@ -53,6 +53,7 @@ cdef enum:
     OUTCOME_REQUEUE_FAILED = 3  # given back by basic.reject: a failed delivery, which a delivery limit counts
     # flags of DELIVER and GET_OK
     DELIVER_REDELIVERED = 1
+    DELIVER_STREAM = 2          # of a stream: its offset is in the record
 
 # a variable of a .pxd would belong to a module that does not exist
 cdef extern from *:
@@ -135,8 +136,8 @@ cdef packed struct DeliverRecord:
     uint32_t body_bytes
     uint8_t exchange_bytes
     uint8_t routing_key_bytes
-    uint16_t reserved
-    uint32_t message_count          # GET_OK: ready messages left in the queue
+    uint16_t offset_high            # DELIVER_STREAM: bits 32 to 47 of the offset
+    uint32_t message_count          # GET_OK: ready messages left in the queue; DELIVER_STREAM: low bits of the offset
     uint32_t queue_id
 
 

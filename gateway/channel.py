@@ -141,6 +141,8 @@ class Channel(ChannelCore):
             if not consumer.attached:
                 continue                # its request waits, and is sent behind this
             consumer.attached = False
+            if consumer.stream_offset is not None:
+                consumer.stream_offset = max(consumer.stream_offset, self.next_offset(consumer.handle))
             request = consumer.request(self.handle, self.connection.handle)
             answer = self.connection.gateway.requests.ask(shard, request, on_answer=consumer.granted)
             self._attaching.add(answer)

@@ -27,6 +27,8 @@ class Consumer:
     """Of a queue with a single active consumer: its place among the others, which it keeps through restarts."""
     active: bool = True
     """Not one that waits for another to go."""
+    stream_offset: int | None = None
+    """Of a stream: where it goes on after a restart of its shard, whatever it asked for at first."""
 
     @property
     def activity_status(self) -> str:
@@ -42,11 +44,13 @@ class Consumer:
         self.attached = True
         self.arrival = answer.get("arrival")
         self.active = answer.get("active", True)
+        self.stream_offset = answer.get("stream_offset")
 
     def request(self, channel: int, connection: int) -> dict[str, Any]:
         """The document that asks its shard for deliveries."""
         standing = {} if self.arrival is None else {"arrival": self.arrival, "active": self.active}
         return {
+            **({} if self.stream_offset is None else {"stream_offset": self.stream_offset}),
             "verb": "consume",
             "queue_id": self.queue.queue_id,
             "consumer": self.handle,

@@ -5,8 +5,9 @@ topology moves, so that a thousand channels that publish alike route once. Check
 """
 from typing import Any, Final
 
-from gateway.core import Route
+from gateway.core import KEEPS_ALL, Route
 from gateway.replies import ReplyNames, is_reply_name
+from topology.arguments import keeps_all
 from topology.model import DEFAULT_EXCHANGE
 from topology.replica import Replica
 
@@ -45,7 +46,9 @@ class RouteTable:
         if exchange == DEFAULT_EXCHANGE and is_reply_name(routing_key):
             return self._reply_route(routing_key)
         queues = self._replica.route(vhost, exchange, routing_key, headers).queues
-        return Route([(queue.shard, queue.queue_id, queue.durable) for queue in queues])
+        return Route([
+            (queue.shard, queue.queue_id, KEEPS_ALL if keeps_all(queue) else queue.durable) for queue in queues
+        ])
 
     def _reply_route(self, name: str) -> Route:
         """RabbitMQ does not count a reply as routed, so a mandatory one comes back although it was delivered."""

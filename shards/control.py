@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from amqp091.errors import AMQPError
-from amqp091.refusals import in_use, not_empty
+from amqp091.refusals import in_use, not_empty, not_supported_by_streams
 from bus.control import ControlError
 from shards.engine import UnknownQueue
 from shards.messages import Messages
 from shards.shard import Shard
+from topology.arguments import is_stream
 from topology.replica import Replica
 
 NOT_FOUND: Final = 404
@@ -91,6 +92,9 @@ class Control:
         return {"queues": rows}
 
     async def _purge_queue(self, message: Message) -> Message:
+        queue = self._replica.queue_by_id(message["queue_id"])
+        if queue is not None and is_stream(queue):
+            raise not_supported_by_streams("queue.purge", queue.name, queue.vhost)
         return {"message_count": self._shard.engine.purge(message["queue_id"])}
 
     async def _statistics(self, message: Message) -> Message:

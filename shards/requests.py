@@ -20,6 +20,8 @@ from shards.active_consumers import ActiveConsumers
 from shards.consumed import ConsumedQueues
 from shards.engine import EVENT, REQUEST, BadRecord, Engine, ExclusiveConflict, UnknownQueue
 from shards.reply_queues import ReplyQueues
+from shards.streams import reading
+from topology.consumer_arguments import CONSUMER_PRIORITY
 from topology.model import QUEUE
 from topology.replica import Replica
 
@@ -28,7 +30,6 @@ logger = logging.getLogger(__name__)
 FORMER_QUEUES_MAX: Final = 1024
 """Names kept of deleted queues: a gateway that has not heard of it yet asks within moments."""
 
-CONSUMER_PRIORITY: Final = "x-priority"
 CLOSED_S_MAX: Final = 2.0
 """A deletion that was allowed comes within milliseconds; after this it is not expected any more."""
 
@@ -150,19 +151,24 @@ class Requests:
         queue_id = message["queue_id"]
         if queue_id in self._ending or queue_id in self._closed:
             raise missing(QUEUE, *self._name(queue_id))
+        arguments = from_json(message.get("arguments", {}))
         consumer = message["consumer"]
         try:
             self._engine.consume(
                 gateway, queue_id, consumer, message["channel"], message["connection"],
                 no_ack=message["no_ack"], exclusive=message["exclusive"], prefetch=message["prefetch"],
-                priority=from_json(message.get("arguments", {})).get(CONSUMER_PRIORITY, 0),
+                priority=arguments.get(CONSUMER_PRIORITY, 0),
                 arrival=message.get("arrival", 0), was_active=message.get("active", False),
+                **reading(arguments, message, self._engine.now_ms),
             )
         except ExclusiveConflict:
             raise in_exclusive_use(*self._name(queue_id)) from None
         queue = self._replica.queue_by_id(queue_id)
         if queue is not None and queue.auto_delete:
             self._consumed.add(queue_id)
+        offset = self._engine.read_next(gateway, consumer)
+        if offset is not None:
+            return {"stream_offset": offset}
         standing = self._engine.standing(gateway, consumer)
         if standing is None:
             return {}

@@ -183,6 +183,7 @@ class Shard:
         """A commit has returned: senders hear of what it covers."""
         for watermark in self._watermarks.values():
             watermark.durable_up_to(position)
+        self.engine.durable(position)
         self.on_idle()
 
     # now and then, and the end

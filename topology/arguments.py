@@ -22,7 +22,7 @@ from topology.backoff import (
 )
 from topology.durations import age_ms
 from topology.erlang import term, text
-from topology.model import QUEUE, Kind
+from topology.model import QUEUE, Kind, Queue
 from topology.names import described
 from topology.value_types import FLOAT_TYPES, INTEGER_TYPES, type_name
 
@@ -33,7 +33,7 @@ CLASSIC: Final = "classic"
 QUORUM: Final = "quorum"
 STREAM: Final = "stream"
 DEFAULT_QUEUE_TYPE: Final = CLASSIC
-SUPPORTED_QUEUE_TYPES: Final = (CLASSIC, QUORUM)
+SUPPORTED_QUEUE_TYPES: Final = (CLASSIC, QUORUM, STREAM)
 
 DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
 DEAD_LETTER_ROUTING_KEY: Final = "x-dead-letter-routing-key"
@@ -104,6 +104,15 @@ def with_default_type(
         fits = durable and not exclusive and not auto_delete
         completed[QUEUE_TYPE] = default_queue_type if fits else CLASSIC
     return completed
+
+
+def is_stream(queue: Queue) -> bool:
+    return queue_type_of(queue.arguments) == STREAM
+
+
+def keeps_all(queue: Queue) -> bool:
+    """Every message goes to the disk, whatever its delivery mode: quorum queues and streams."""
+    return queue_type_of(queue.arguments) in (QUORUM, STREAM)
 
 
 def known_arguments(arguments: Arguments) -> tuple[str, ...]:

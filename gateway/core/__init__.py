@@ -78,9 +78,10 @@ from gateway.core.gateway import (
     SHARD_COUNT_MAX,
     GatewayCore,
 )
-from gateway.core.routes import Route
+from gateway.core.routes import KEEPS_ALL, Route
 
 __all__ = [
+    "KEEPS_ALL",
     "KIND_EVENT",
     "KIND_REQUEST",
     "KIND_RESPONSE",

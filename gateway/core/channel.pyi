@@ -52,6 +52,8 @@ class ChannelCore:
         """The handle for the consume request. Deliveries are rendered from now on."""
     def remove_consumer(self, handle: int) -> None:
         """After the shard's answer to cancel, after a refused consume, or on the event `cancelled`."""
+    def next_offset(self, handle: int) -> int:
+        """Of a consumer of a stream: the offset behind the last message that it was given; 0 where there was none."""
     def expect_get(self, shard: int, request_id: int, no_ack: bool) -> None:
         """A get request with this id was sent: GET_OK is rendered into the output, then on_get_ok is called.
         Any RESPONSE with that id (empty, error) takes the expectation back by itself."""

@@ -137,6 +137,7 @@ cdef class ChannelCore(ChannelState):
             raise
         consumer.channel = <void *> <PyObject *> self
         consumer.shard = shard
+        consumer.next_offset = 0
         consumer.no_ack = no_ack
         consumer.tag_bytes = <unsigned char> tag_bytes
         memcpy(consumer.tag, octets, tag_bytes)
@@ -156,6 +157,15 @@ cdef class ChannelCore(ChannelState):
                 free(consumer)
                 return
             link = &consumer.next
+
+    def next_offset(self, uint32_t handle):
+        cdef Consumer *consumer = self.consumers
+        self.check_initialised()
+        while consumer != NULL:
+            if consumer.handle == handle:
+                return consumer.next_offset
+            consumer = consumer.next
+        return 0
 
     def expect_get(self, uint32_t shard, uint32_t request_id, bint no_ack):
         self.check_initialised()

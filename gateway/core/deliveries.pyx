@@ -10,12 +10,13 @@ from libc.stdlib cimport calloc
 
 from amqp091.renderer cimport deliver_bytes, get_ok_bytes, write_deliver, write_get_ok
 from bus.limits cimport CONNECTION_WINDOW_BYTES
-from bus.records cimport DELIVER_REDELIVERED, DeliverRecord
+from bus.records cimport DELIVER_REDELIVERED, DELIVER_STREAM, DeliverRecord
 from gateway.core.handles cimport handle_value
 from gateway.core.outgoing cimport append_credit
 from gateway.core.state cimport (
     ChannelState, ConnectionState, Consumer, GatewayState, ShardCredit, know_shard, list_credit, reserve_output,
 )
+from gateway.core.stream_offsets cimport add_offset, offset_of
 from gateway.core.unacked cimport FLAG_GET, push_unacked
 
 cdef enum:
@@ -31,6 +32,8 @@ cdef int deliver(GatewayState gateway, uint32_t shard, const DeliverRecord *reco
     cdef const uint8_t *exchange
     cdef const uint8_t *routing_key
     cdef const uint8_t *properties
+    cdef const uint8_t *body
+    cdef uint32_t properties_bytes = record.properties_bytes
     if consumer == NULL:
         return 0
     channel = <ChannelState> consumer.channel
@@ -52,17 +55,21 @@ cdef int deliver(GatewayState gateway, uint32_t shard, const DeliverRecord *reco
     exchange = <const uint8_t *> record + sizeof(DeliverRecord)
     routing_key = exchange + record.exchange_bytes
     properties = routing_key + record.routing_key_bytes
+    body = properties + properties_bytes
+    if record.flags & DELIVER_STREAM:
+        consumer.next_offset = offset_of(record) + 1
+        add_offset(gateway, offset_of(record), &properties, &properties_bytes)
     write_deliver(
         reserve_output(
             connection,
             deliver_bytes(
                 consumer.tag_bytes, record.exchange_bytes, record.routing_key_bytes,
-                record.properties_bytes, record.body_bytes, connection.frame_max)),
+                properties_bytes, record.body_bytes, connection.frame_max)),
         channel.number, consumer.tag, consumer.tag_bytes,
         channel.delivery_tag, record.flags & DELIVER_REDELIVERED != 0,
         exchange, record.exchange_bytes, routing_key, record.routing_key_bytes,
-        properties, record.properties_bytes,
-        properties + record.properties_bytes, record.body_bytes, connection.frame_max)
+        properties, properties_bytes,
+        body, record.body_bytes, connection.frame_max)
     return 0
 
 

@@ -18,7 +18,7 @@ from gateway.core.outgoing cimport Outgoing, publish_record_bytes, reserve_outgo
 from gateway.core.replies cimport asks_for_replies, with_reply_to
 from gateway.core.routes cimport (
     ROUTE_BY_HEADERS, ROUTE_BY_KEY, CachedRoute, Route, RouteGroup, RouteKey, find_route, forget_routes,
-    remember_route,
+    remember_route, waits_for_disk,
 )
 from gateway.core.state cimport ChannelState, ConnectionState, ShardState, list_confirm, reserve_output
 from gateway.core.transactions cimport hold_publish, hold_return
@@ -163,7 +163,7 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
             message, route, group)
         if message.publish_sequence:
             push_run(
-                &shard.runs[LEVEL_DURABLE if persistent and group.durable else LEVEL_PROCESSED],
+                &shard.runs[LEVEL_DURABLE if waits_for_disk(group, persistent) else LEVEL_PROCESSED],
                 shard.next_batch, channel.handle, message.publish_sequence)
         if shard.congested or not shard.up:
             channel.connection.held_by = <int> group.shard

@@ -8,6 +8,7 @@ cdef struct RouteGroup:
     uint32_t first_queue
     uint16_t queue_count
     bint durable                # one of them at least
+    bint keeps_all              # one of them at least has every message on the disk, whatever its delivery mode
 
 
 cdef class Route:
@@ -16,6 +17,15 @@ cdef class Route:
     cdef uint32_t *queue_ids
     cdef tuple durable_queues
     cdef bint returns_mandatory         # a mandatory message is returned although it has somewhere to go
+
+
+cdef enum:
+    # of a target: on the disk is nothing, what is persistent, all
+    TARGET_KEEPS_ALL = 2
+
+
+cdef inline bint waits_for_disk(const RouteGroup *group, bint persistent) noexcept nogil:
+    return group.keeps_all or persistent and group.durable
 
 
 cdef enum:

@@ -23,6 +23,8 @@ cdef enum:
     KEY_HEADERS_BYTES_MAX = 512         # a longer headers table is routed each time
     QUEUES_PER_RECORD_MAX = 65535
 
+KEEPS_ALL = TARGET_KEEPS_ALL
+
 cdef uint64_t HASH_SEED = int.from_bytes(os.urandom(8), "little") | 1
 cdef uint64_t HASH_FACTOR = 0x9FB21C651E98DF25
 
@@ -36,7 +38,7 @@ cdef class Route:
         for shard, queue_id, durable in targets:
             if not 0 <= queue_id <= 0xFFFFFFFF:
                 raise ValueError(f"queue id {queue_id} does not fit 32 bits")
-            by_shard.setdefault(shard, []).append((queue_id, bool(durable)))
+            by_shard.setdefault(shard, []).append((queue_id, durable))
             queue_total += 1
         self.durable_queues = tuple((shard, queue, durable) for shard in by_shard for queue, durable in by_shard[shard])
         for shard in by_shard:
@@ -60,6 +62,8 @@ cdef class Route:
                     position += 1
                     if durable:
                         self.groups[group].durable = True
+                    if durable == TARGET_KEEPS_ALL:
+                        self.groups[group].keeps_all = True
                 queues = queues[chunk:]
                 group += 1
 

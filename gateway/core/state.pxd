@@ -1,6 +1,7 @@
 """What the core keeps per process, connection, channel and consumer. See state.pyx."""
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from amqp091.property_edit cimport Scratch
 from bus.batch cimport Batch
 from gateway.core.confirms cimport LEVEL_COUNT, PublishWindow, RunQueue
 from gateway.core.handles cimport HandleList, HandleTable
@@ -33,6 +34,8 @@ cdef class GatewayState:
     cdef list dirty_connections
     cdef list spare_outputs             # batches that transports have, to be used again when they are done
     cdef dict expected_gets             # request id: (channel, shard, no_ack)
+    cdef Scratch offset_field           # of one delivery: stream_offsets.pyx
+    cdef Scratch edited
 
 
 # What shards have sent to a connection's consumers, and how much of it CREDIT has returned.
@@ -83,6 +86,7 @@ cdef struct Consumer:
     Consumer *next
     uint32_t handle
     uint32_t shard
+    uint64_t next_offset                # of a stream: behind the last message that it was given; 0: none yet
     bint no_ack
     uint8_t tag_bytes
     uint8_t tag[1]                      # as long as tag_bytes says

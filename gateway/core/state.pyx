@@ -17,6 +17,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
+from amqp091.property_edit cimport free_scratch
 from bus.batch cimport Batch
 from gateway.core.confirms cimport LEVEL_COUNT, free_runs, free_window
 from gateway.core.handles cimport free_handle, free_table, push_handle
@@ -54,6 +55,8 @@ cdef class GatewayState:
         free(self.to_confirm.items)
         free(self.to_notify.items)
         free(self.to_credit.items)
+        free_scratch(&self.offset_field)
+        free_scratch(&self.edited)
 
 
 cdef class ConnectionState:

@@ -23,7 +23,7 @@ from bus.records cimport PUBLISH_CONFIRM, PublishRecord, aligned
 from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run
 from gateway.core.outgoing cimport Outgoing, publish_record_bytes, reserve_outgoing, write_publish
 from gateway.core.publishing cimport refuse_publish
-from gateway.core.routes cimport Route, RouteGroup
+from gateway.core.routes cimport Route, RouteGroup, waits_for_disk
 from gateway.core.state cimport ChannelState, GatewayState, ShardState, Transaction, reserve_output
 
 from gateway.core import publish_errors
@@ -84,7 +84,7 @@ cdef int hold_publish(ChannelState channel, const Outgoing *message, Route route
             hold(
                 channel, group.shard, publish_record_bytes(message, group),
                 <uint16_t> route.group_count if i == 0 else 0,
-                LEVEL_DURABLE if persistent and group.durable else LEVEL_PROCESSED,
+                LEVEL_DURABLE if waits_for_disk(group, persistent) else LEVEL_PROCESSED,
             ),
             message, route, group)
     channel.transaction.publishes += 1

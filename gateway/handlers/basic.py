@@ -15,10 +15,12 @@ from amqp091.method_table import (
     BasicRecoverAsync,
     BasicRecoverOk,
 )
+from amqp091.refusals import not_supported_by_streams
 from gateway.channel import Channel
 from gateway.consumers import Consumer
 from gateway.handlers import quorum, replies, streams
 from gateway.prefetch import NO_LIMIT
+from topology.arguments import is_stream
 from topology.consumer_arguments import check_consume
 from topology.model import QUEUE
 from topology.names import GENERATED_CONSUMER_PREFIX, REPLY_QUEUE, generated
@@ -64,7 +66,7 @@ async def consume(channel: Channel, method: BasicConsume) -> None:
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
     check_consume(queue, method.arguments)
-    of_stream = streams.is_stream(queue)
+    of_stream = is_stream(queue)
     if of_stream:
         streams.check_consume(channel, queue, method)
     quorum.check_consume(channel, queue)
@@ -115,7 +117,8 @@ async def get(channel: Channel, method: BasicGet) -> None:
     name = channel.expanded(method.queue)
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
-    streams.check_supports(queue, "basic.get")
+    if is_stream(queue):
+        raise not_supported_by_streams("basic.get", queue.name, queue.vhost)
     quorum.check_get(queue)
     answer = await channel.connection.gateway.requests.ask(
         queue.shard,

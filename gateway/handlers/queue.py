@@ -19,11 +19,18 @@ from amqp091.method_table import (
     QueueUnbind,
     QueueUnbindOk,
 )
+from amqp091.refusals import not_supported_by_streams
 from gateway.channel import Channel
-from gateway.handlers import replies, streams
+from gateway.handlers import replies
 from gateway.handlers.binding import Bind, change_binding
 from gateway.replies import is_reply_name
-from topology.arguments import DEAD_LETTER_EXCHANGE, check_name_argument, check_server_named, with_default_type
+from topology.arguments import (
+    DEAD_LETTER_EXCHANGE,
+    check_name_argument,
+    check_server_named,
+    is_stream,
+    with_default_type,
+)
 from topology.equivalence import check_exclusive_access, check_queue_declare, check_queue_equivalent
 from topology.limits import check_queue_limit
 from topology.model import EXCHANGE, QUEUE, Queue
@@ -163,7 +170,8 @@ async def purge(channel: Channel, method: QueuePurge) -> None:
     name = channel.expanded(method.queue)
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
-    streams.check_supports(queue, "queue.purge")
+    if is_stream(queue):
+        raise not_supported_by_streams("queue.purge", queue.name, queue.vhost)
     answer = await channel.ask(queue.shard, {"verb": "purge", "queue_id": queue.queue_id})
     if not method.nowait:
         channel.send(QueuePurgeOk(message_count=answer["message_count"]))

@@ -11,6 +11,7 @@ from shards.engine.features cimport (
     TYPE_CLASSIC, TYPE_QUORUM, TYPE_STREAM, UNLIMITED, Features,
 )
 from shards.engine.placing cimport count_bytes, enforce_limits, features_for, now_unused
+from shards.engine.retaining cimport retain
 
 from topology.features import DROP_HEAD
 
@@ -34,6 +35,17 @@ cdef int set_backoff(Features *own, backoff) except -1:
     return 0
 
 
+cdef int configure_stream(Features *own, features) except -1:
+    """Of all that limits a queue it knows these two."""
+    own.stream.bytes_max = own.max_length_bytes
+    own.stream.age_ms_max = number_or(features.max_age_ms, UNLIMITED)
+    own.message_ttl_ms = NO_TTL
+    own.expires_ms = own.max_length = own.max_length_bytes = UNLIMITED
+    own.overflow = OVERFLOW_DROP_HEAD
+    own.dead_letters = False
+    return 0
+
+
 cdef int configure(EngineState engine, Queue *queue, features) except -1:
     cdef Features *own = features_for(engine, queue)
     own.queue_type = QUEUE_TYPES[features.queue_type]
@@ -48,6 +60,9 @@ cdef int configure(EngineState engine, Queue *queue, features) except -1:
     set_backoff(own, features.backoff)
     own.single_active = features.single_active_consumer
     own.dead_letters = features.dead_letter_exchange is not None
+    if own.stream != NULL:
+        configure_stream(own, features)
+        return retain(engine, queue)
     if own.max_length_bytes == UNLIMITED:
         own.counts_bytes = False
         own.ready_bytes = 0

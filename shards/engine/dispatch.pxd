@@ -1,10 +1,14 @@
 """From queues to consumers, and to basic.get. See dispatch.pyx."""
 from libc.stdint cimport uint32_t
 
+from bus.records cimport DeliverRecord
 from log.store cimport Entry, Message
-from shards.engine.state cimport Channel, Consumer, EngineState, Queue
+from shards.engine.state cimport Channel, Consumer, EngineState, Gateway, Queue
 
 
+cdef bint can_take(EngineState engine, Consumer *consumer) noexcept
+cdef DeliverRecord *append_deliver(EngineState engine, Gateway *gateway, Queue *queue, const Entry *entry,
+                                   const Message *message) except NULL
 cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept
 cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Message *message) except -1
 cdef int dispatch_queue(EngineState engine, Queue *queue) except -1

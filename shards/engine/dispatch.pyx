@@ -16,6 +16,7 @@ from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, DeliverRecord, aligned
 from log.store cimport Entry, Message
 from shards.engine.placing cimport drop_expired, left_ready, watch_head
+from shards.engine.reading cimport dispatch_stream
 from shards.engine.ready cimport drop_first, first_entry
 from shards.engine.redelivery cimport count_deliveries
 from shards.engine.returning cimport note_delivery
@@ -39,33 +40,39 @@ cdef bint asked_above(const Queue *queue) noexcept:
     return False
 
 
+cdef bint can_take(EngineState engine, Consumer *consumer) noexcept:
+    """Whether an available consumer can take a message now. If not, it goes to where what it waits for finds it."""
+    cdef Channel *channel = consumer.channel
+    if channel.paused:
+        enlist(consumer, &channel.waiting)
+    elif not consumer.no_ack and consumer.prefetch and consumer.unacked >= consumer.prefetch:
+        unlist(consumer)
+    elif not consumer.no_ack and channel.limited and channel.credit == 0:
+        enlist(consumer, &channel.waiting)
+        if not channel.in_wanting:
+            channel.in_wanting = True
+            channel.wanting_next = engine.wanting
+            engine.wanting = channel
+        if channel.asking or channel.wanted == 0:
+            consumer.asking = True
+            consumer.level.asking += 1
+    elif channel.connection.delivered_bytes - channel.connection.credited_bytes >= CONNECTION_WINDOW_BYTES:
+        enlist(consumer, &channel.connection.waiting)
+    elif channel.gateway.congested or outgoing_of(channel.gateway).size >= OUTGOING_TURN_BYTES_MAX:
+        enlist(consumer, &channel.gateway.waiting)
+    else:
+        return True
+    return False
+
+
 cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept:
     """The consumer whose turn it is, or NULL where none can take a message now."""
     cdef Consumer *consumer
-    cdef Channel *channel
     while queue.open != NULL:
         if queue.open != queue.levels and asked_above(queue):
             return NULL
         consumer = queue.open.available.first
-        channel = consumer.channel
-        if channel.paused:
-            enlist(consumer, &channel.waiting)
-        elif not consumer.no_ack and consumer.prefetch and consumer.unacked >= consumer.prefetch:
-            unlist(consumer)
-        elif not consumer.no_ack and channel.limited and channel.credit == 0:
-            enlist(consumer, &channel.waiting)
-            if not channel.in_wanting:
-                channel.in_wanting = True
-                channel.wanting_next = engine.wanting
-                engine.wanting = channel
-            if channel.asking or channel.wanted == 0:
-                consumer.asking = True
-                consumer.level.asking += 1
-        elif channel.connection.delivered_bytes - channel.connection.credited_bytes >= CONNECTION_WINDOW_BYTES:
-            enlist(consumer, &channel.connection.waiting)
-        elif channel.gateway.congested or outgoing_of(channel.gateway).size >= OUTGOING_TURN_BYTES_MAX:
-            enlist(consumer, &channel.gateway.waiting)
-        else:
+        if can_take(engine, consumer):
             return consumer
     return NULL
 
@@ -94,7 +101,7 @@ cdef inline DeliverRecord *append_record(EngineState engine, Gateway *gateway, u
     record.body_bytes = message.body_bytes
     record.exchange_bytes = message.exchange_bytes
     record.routing_key_bytes = message.routing_key_bytes
-    record.reserved = 0
+    record.offset_high = 0
     record.message_count = 0
     record.queue_id = queue.queue_id
     if properties == NULL:
@@ -108,6 +115,12 @@ cdef inline DeliverRecord *append_record(EngineState engine, Gateway *gateway, u
     if record_bytes != used:
         memset(place + used, 0, record_bytes - used)
     return record
+
+
+cdef DeliverRecord *append_deliver(EngineState engine, Gateway *gateway, Queue *queue, const Entry *entry,
+                                   const Message *message) except NULL:
+    """DELIVER with its content; the consumer is the caller's to name."""
+    return append_record(engine, gateway, KIND_DELIVER, queue, entry, message)
 
 
 cdef inline int hold(EngineState engine, Channel *channel, Queue *queue, Entry *entry, uintptr_t owner) except -1:
@@ -150,6 +163,8 @@ cdef int dispatch_queue(EngineState engine, Queue *queue) except -1:
     cdef Entry *first
     cdef Entry entry
     cdef Message message
+    if queue.features != NULL and queue.features.stream != NULL:
+        return dispatch_stream(engine, queue)
     while True:
         if queue.features != NULL:
             drop_expired(engine, queue)

@@ -36,7 +36,9 @@ from shards.engine.members cimport (
 from shards.engine.placing cimport (
     drop_all_ready, drop_delayed, enforce_limits, features_for, load_entry, now_unused, on_time,
 )
+from shards.engine.reading cimport messages_ahead, start_offset
 from shards.engine.ready_ring cimport drop_first_ready, first_ready, push_ready, ready_memory_bytes
+from shards.engine.retaining cimport durable_up_to, loaded
 from shards.engine.returned_heap cimport free_returned
 from shards.engine.settling cimport forget_queue, requeue_all
 from shards.engine.single_active cimport fill_place
@@ -44,12 +46,15 @@ from shards.engine.state cimport (
     Channel, Connection, Consumer, EngineState, Gateway, Queue, free_queue, outgoing_of, ready_count, touch, untouch,
     wake,
 )
+from shards.engine.stream cimport Reader, Stream, free_reader, new_reader, new_stream, stream_memory_bytes
 from shards.engine.tables cimport handle_at, put_queue, queue_at, take_queue
 from shards.engine.telling cimport tell
 from shards.engine.timers cimport clear_timer, lower_timer
 
 from shards.engine.ingest import BadRecord
+from topology.arguments import STREAM
 from topology.features import PLAIN
+from topology.stream_offset import NEXT
 
 REQUEST = KIND_REQUEST
 RESPONSE = KIND_RESPONSE
@@ -110,6 +115,7 @@ cdef class Engine(EngineState):
 
     def dispatch(self) -> None:
         """Gives ready messages to consumers as far as these can take them, and looks after channels' credit."""
+        wake(self, &self.resting)
         dispatch_touched(self)
         if self.wanting != NULL or self.credited != NULL:
             self.settle_credit()
@@ -141,7 +147,7 @@ cdef class Engine(EngineState):
     @property
     def idle(self) -> bool:
         """Whether `dispatch` would find nothing to look at."""
-        return self.touched_first == NULL
+        return self.touched_first == NULL and self.resting.first == NULL
 
     def respond(self, uint32_t gateway, uint32_t request_id, bytes document not None) -> None:
         tell(self, self.gateway_at(gateway), KIND_RESPONSE, request_id, document)
@@ -177,6 +183,8 @@ cdef class Engine(EngineState):
         if features != PLAIN:
             if features.max_priority is not None:
                 features_for(self, queue).lanes = new_lanes(features.max_priority + 1)
+            if features.queue_type == STREAM:
+                features_for(self, queue).stream = new_stream(highest_number)
             self.configure(queue_id, features)
 
     def configure(self, uint32_t queue_id, features) -> None:
@@ -204,7 +212,9 @@ cdef class Engine(EngineState):
                 load_entry(self, queue, entry)
             if entry.number >= queue.next_number:
                 queue.next_number = entry.number + 1
-        if queue.features != NULL:
+        if queue.features != NULL and queue.features.stream != NULL:
+            loaded(self, queue)
+        elif queue.features != NULL:
             enforce_limits(self, queue)
             lower_timer(self, queue, self.now_ms)
         if queue.open != NULL and ready_count(queue):
@@ -245,8 +255,11 @@ cdef class Engine(EngineState):
         return cancelled
 
     def purge(self, uint32_t queue_id) -> int:
-        """Drops what is ready; returns how many that were."""
-        return self.drop_ready(self.queue_with(queue_id))
+        """Drops what is ready; returns how many that were. Never of a stream."""
+        cdef Queue *queue = self.queue_with(queue_id)
+        if queue.features != NULL and queue.features.stream != NULL:
+            raise ValueError(f"queue {queue_id} is a stream, which keeps its messages")
+        return self.drop_ready(queue)
 
     cdef uint64_t drop_ready(self, Queue *queue) except? 0:
         cdef uint64_t count = ready_count(queue), i
@@ -281,6 +294,17 @@ cdef class Engine(EngineState):
         """(ready messages, consumers)"""
         cdef Queue *queue = self.queue_with(queue_id)
         return ready_count(queue), queue.consumer_count
+
+    # -- streams
+
+    def durable(self, uint64_t position) -> None:
+        """Everything up to this position of the log is on the disk: consumers of streams may have it."""
+        durable_up_to(self, position)
+
+    def read_next(self, uint32_t gateway, uint32_t consumer):
+        """The offset that a consumer of a stream reads next; None where it is none."""
+        cdef Consumer *found = <Consumer *> handle_at(&self.gateway_at(gateway).consumers, consumer)
+        return None if found == NULL or found.reader == NULL else found.reader.next
 
     # -- time
 
@@ -319,6 +343,8 @@ cdef class Engine(EngineState):
         """The queue's counts, under the names that RabbitMQ lists them by."""
         cdef Queue *queue = self.queue_with(queue_id)
         ready = ready_count(queue)
+        if queue.features != NULL and queue.features.stream != NULL:
+            return self.describe_stream(queue)
         return {
             "queue_id": queue_id,
             "messages": ready + queue.unacked,
@@ -335,25 +361,57 @@ cdef class Engine(EngineState):
             ),
         }
 
+    cdef dict describe_stream(self, Queue *queue):
+        """As RabbitMQ does: what consumers hold is in the stream all the same, so it is not counted."""
+        cdef const Stream *stream = queue.features.stream
+        return {
+            "queue_id": queue.queue_id,
+            "messages": stream.count,
+            "messages_delayed": 0,
+            "messages_ready": stream.count,
+            "messages_unacknowledged": 0,
+            "consumers": queue.consumer_count,
+            "publish_count": queue.published,
+            "deliver_count": queue.delivered,
+            "redeliver_count": 0,
+            "ack_count": queue.acknowledged,
+            "memory_bytes": sizeof(Queue) + stream_memory_bytes(stream),
+            "first_offset": stream.first,
+            "next_offset": stream.end,
+            "message_bytes": stream.size_bytes,
+        }
+
     # -- consumers and channels
 
     def consume(self, uint32_t gateway, uint32_t queue_id, uint32_t consumer, uint32_t channel, uint32_t connection, *,
                 bint no_ack, bint exclusive, uint32_t prefetch, int64_t priority=0, uint64_t arrival=0,
-                bint was_active=False) -> None:
+                bint was_active=False, start=NEXT, filters=None, bint match_unfiltered=False) -> None:
         """UnknownQueue, ExclusiveConflict. Asking again with a handle that consumes already changes nothing.
 
         `arrival` and `was_active`: what `standing` said before a restart, of a consumer that is attached again.
+        Of a stream: `start` is a StreamOffset, `filters` a list of bytes or None, and no consumer is without acks.
         """
         cdef Gateway *there = self.gateway_at(gateway)
         cdef Queue *queue = self.queue_with(queue_id)
         cdef Channel *of_channel
+        cdef Reader *reader
         if handle_at(&there.consumers, consumer) != NULL:
             return
         if queue.exclusive_consumer != NULL or exclusive and (
                 queue.consumer_count or queue.features != NULL and queue.features.single_active):
             raise ExclusiveConflict(queue_id)
         of_channel = channel_for(self, there, channel, connection_for(self, there, connection))
-        add_consumer(self, queue, of_channel, consumer, no_ack, exclusive, prefetch, priority, arrival, was_active)
+        if queue.features == NULL or queue.features.stream == NULL:
+            add_consumer(self, queue, of_channel, consumer, no_ack, exclusive, prefetch, priority, arrival, was_active)
+            return
+        if no_ack or not prefetch:
+            raise ValueError("a consumer of a stream has acks and a prefetch")
+        reader = new_reader(start_offset(self, queue, start.start, start.number), filters, match_unfiltered)
+        try:
+            add_consumer(self, queue, of_channel, consumer, False, False, prefetch, 0, 0, False).reader = reader
+        except:
+            free_reader(reader)
+            raise
 
     def standing(self, uint32_t gateway, uint32_t consumer):
         """(arrival, active) of a consumer whose queue has one active at a time; None of any other."""
@@ -526,7 +584,7 @@ cdef uint64_t demand_of(Channel *channel) noexcept:
     cdef Consumer *consumer = first
     cdef uint64_t demand = 0, count
     while consumer != NULL:
-        count = ready_count(consumer.queue)
+        count = ready_count(consumer.queue) if consumer.reader == NULL else messages_ahead(consumer)
         if not consumer.no_ack:
             if consumer.prefetch:
                 count = min(count, <uint64_t> (consumer.prefetch - min(consumer.unacked, consumer.prefetch)))

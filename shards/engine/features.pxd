@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from shards.engine.delayed_heap cimport DelayedHeap
 from shards.engine.ready_ring cimport ReadyRing
 from shards.engine.returned_heap cimport ReturnedHeap
+from shards.engine.stream cimport Stream
 
 cdef extern from *:
     """
@@ -70,6 +71,7 @@ cdef struct Features:
     bint counts_bytes               # ready_bytes is kept
     uint64_t ready_bytes            # of the bodies that are ready
     Lanes *lanes                    # NULL: no priorities
+    Stream *stream                  # NULL: no stream; else it has all the messages
     DelayedHeap delayed             # messages that are not ready before a time
     uint64_t used_at_ms             # last time that counts for expires_ms
     uint64_t timer_at_ms            # when the queue is to be looked at, not later than anything is due

@@ -7,6 +7,7 @@ from log.formats cimport NO_TTL
 from shards.engine.delayed_heap cimport free_delayed
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.returned_heap cimport free_returned
+from shards.engine.stream cimport free_stream
 
 
 cdef Features *new_features() except NULL:
@@ -39,5 +40,6 @@ cdef void free_features(Features *features) noexcept:
             free_ready(&features.lanes.lane[i].ready)
             free_returned(&features.lanes.lane[i].returned)
         free(features.lanes)
+    free_stream(features.stream)
     free_delayed(&features.delayed)
     free(features)

@@ -15,6 +15,7 @@ from shards.engine.single_active cimport joined, left
 from shards.engine.state cimport (
     Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, make_available, touch, unlist,
 )
+from shards.engine.stream cimport free_reader
 from shards.engine.tables cimport HandleTable, handle_at, handle_slot, put_handle, take_handle
 from shards.engine.unacked_ring cimport free_unacked
 
@@ -156,6 +157,8 @@ cdef int remove_consumer(EngineState engine, Consumer *consumer, list unused) ex
             unused.append(queue.queue_id)
         if queue.features != NULL:
             now_unused(engine, queue)
+    free_reader(consumer.reader)
+    consumer.reader = NULL
     if consumer.unacked:
         consumer.cancelled = True
         consumer.channel_next = consumer.channel_previous = NULL
@@ -166,10 +169,11 @@ cdef int remove_consumer(EngineState engine, Consumer *consumer, list unused) ex
 
 
 cdef void set_prefetch(EngineState engine, Channel *channel, uint32_t prefetch) noexcept:
-    """For all live consumers of the channel."""
+    """For all live consumers of the channel. One of a stream always has a limit."""
     cdef Consumer *consumer = channel.consumers
     while consumer != NULL:
-        consumer.prefetch = prefetch
+        if prefetch or consumer.reader == NULL:
+            consumer.prefetch = prefetch
         if consumer.listed == NULL and not consumer.fading:
             make_available(engine, consumer)
         consumer = consumer.channel_next

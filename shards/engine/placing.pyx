@@ -18,6 +18,7 @@ from shards.engine.features cimport (
 )
 from shards.engine.ready cimport drop_first, drop_from_lane, first_entry, lowest_bit, push_back, push_last
 from shards.engine.ready_ring cimport ReadyBlock, first_ready
+from shards.engine.retaining cimport append_to_stream, drop_stream, load_into_stream, retain
 from shards.engine.returning cimport recover_failures
 from shards.engine.state cimport Consumer, EngineState, Queue, ready_count, touch
 from shards.engine.timers cimport lower_timer, set_timer
@@ -70,11 +71,13 @@ cdef int admit_dead(EngineState engine, Queue *queue, const Message *message) ex
 
 cdef bint takes_directly(const Queue *queue, const Message *message) noexcept:
     """Whether a message may pass to a consumer without acks without having been stored."""
-    return not message.delayed
+    return not message.delayed and queue.features.stream == NULL
 
 
 cdef int take_in(EngineState engine, Queue *queue, Entry *entry, const Message *message) except -1:
-    """A message that was stored: to a consumer, to the ready ones, or aside until its time."""
+    """A message that was stored: to a consumer, to the ready ones, or aside until its time. A stream takes it at once."""
+    if queue.features.stream != NULL:
+        return append_to_stream(engine, queue, entry, message)
     if entry.flags & ENTRY_DELAYED:
         if message.received_at_ms > engine.now_ms:
             push_delayed(&queue.features.delayed, message.received_at_ms, entry)
@@ -145,6 +148,8 @@ cdef int load_entry(EngineState engine, Queue *queue, const Entry *entry) except
     cdef Features *features = queue.features
     cdef Entry loaded = entry[0]
     cdef uint64_t ready_at_ms
+    if features.stream != NULL:
+        return load_into_stream(engine, queue, entry)
     if features.queue_type == TYPE_QUORUM:
         recover_failures(&loaded)
     if loaded.flags & ENTRY_DELAYED:
@@ -190,6 +195,8 @@ cdef int enforce_limits(EngineState engine, Queue *queue) except -1:
     """
     cdef Features *features = queue.features
     cdef Entry *first
+    if features.stream != NULL:
+        return retain(engine, queue)
     if features.overflow != OVERFLOW_DROP_HEAD or not too_long(features, ready_count(queue), features.ready_bytes):
         return 0
     while too_long(features, ready_count(queue), features.ready_bytes):
@@ -216,6 +223,8 @@ cdef uint64_t drop_all_ready(EngineState engine, Queue *queue) except? 0:
     """All that is ready is done with, nothing of it dies; returns how many that were."""
     cdef uint64_t count = 0
     cdef Entry *first = first_entry(queue)
+    if queue.features.stream != NULL:
+        return drop_stream(engine, queue)
     while first != NULL:
         engine.store.acked(first)
         drop_first(queue)
@@ -368,6 +377,8 @@ cdef int on_time(EngineState engine, Queue *queue) except -1:
     cdef uint64_t budget = DUE_AT_ONCE_MAX
     cdef uint64_t next_ms
     set_timer(engine, queue, UNLIMITED)
+    if features.stream != NULL:
+        return retain(engine, queue)
     release_delayed(engine, queue, &budget)
     next_ms = expire_lanes(engine, queue, &budget) if features.lanes != NULL else expire_head(engine, queue, &budget)
     if features.delayed.count:

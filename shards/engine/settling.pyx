@@ -7,7 +7,7 @@ can only be of a message that has gone with its queue.
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 
-from bus.records cimport OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED
+from bus.records cimport OUTCOME_ACK, OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED
 from shards.engine.dying cimport DEATH_REJECTED, die
 from shards.engine.returned_heap cimport push_returned
 from shards.engine.returning cimport give_back
@@ -42,7 +42,10 @@ cdef inline int finish(EngineState engine, Channel *channel, UnackedItem *item, 
     cdef Queue *queue = queue_of(item)
     queue.unacked -= 1
     channel.unacked.count -= 1
-    if outcome == OUTCOME_REQUEUE or outcome == OUTCOME_REQUEUE_FAILED:
+    if queue.features != NULL and queue.features.stream != NULL:
+        # Whatever the outcome: its consumer may have another, and the message stays.
+        queue.acknowledged += outcome == OUTCOME_ACK
+    elif outcome == OUTCOME_REQUEUE or outcome == OUTCOME_REQUEUE_FAILED:
         if queue.features != NULL:
             give_back(engine, queue, &item.entry, outcome == OUTCOME_REQUEUE_FAILED)
         else:

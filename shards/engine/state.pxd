@@ -8,6 +8,7 @@ from shards.engine.features cimport Features
 from shards.engine.ready_ring cimport ReadyRing
 from shards.engine.relay_window cimport RelayWindow
 from shards.engine.returned_heap cimport ReturnedHeap
+from shards.engine.stream cimport Reader
 from shards.engine.tables cimport HandleTable, QueueTable
 from shards.engine.unacked_ring cimport UnackedRing
 
@@ -23,6 +24,7 @@ cdef struct Level
 # available of its level (it may be given a message, as far as is known), standby of its
 # level (another one is active), or waiting of its channel (no credit), of its connection
 # (window full) or of its gateway (link full); in none while its prefetch is used up.
+# Of a stream also: caught_up of its level, or resting of the engine.
 cdef struct ConsumerList:
     Consumer *first
 
@@ -34,6 +36,7 @@ cdef struct Level:
     uint32_t asking                 # consumers whose channel asks for credit: levels below wait for the answer
     ConsumerList available
     ConsumerList standby            # of a queue with a single active consumer
+    ConsumerList caught_up          # of a stream: have read all that is on the disk
     Level *lower                    # the next priority below
 
 
@@ -73,6 +76,7 @@ cdef struct Consumer:
     Queue *queue                    # outlives it: a queue that goes takes its consumers and their messages along
     Level *level                    # of the queue; NULL once it is cancelled
     Channel *channel
+    Reader *reader                  # of a stream: where it is; NULL once it is cancelled
     ConsumerList *listed            # where next and previous belong to
     Consumer *next
     Consumer *previous
@@ -157,6 +161,8 @@ cdef class EngineState:
     cdef QueueTable queues
     cdef Queue *touched_first
     cdef Queue *touched_last
+    cdef ConsumerList resting                   # of streams: look for more in the next dispatch
+    cdef Queue *unsynced                        # streams with messages that are not on the disk yet
     cdef Channel *wanting
     cdef Channel *credited
     cdef Queue *recent                          # of the last publish
@@ -191,8 +197,11 @@ cdef void free_queue(Queue *queue) noexcept
 
 
 cdef inline uint64_t ready_count(const Queue *queue) noexcept:
-    if queue.features != NULL and queue.features.lanes != NULL:
-        return queue.features.lanes.messages
+    if queue.features != NULL:
+        if queue.features.lanes != NULL:
+            return queue.features.lanes.messages
+        if queue.features.stream != NULL:
+            return queue.features.stream.count
     return queue.ready.count + queue.returned.count
 
 

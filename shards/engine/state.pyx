@@ -14,6 +14,7 @@ from shards.engine.features cimport free_features
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.relay_window cimport free_window
 from shards.engine.returned_heap cimport free_returned
+from shards.engine.stream cimport free_reader
 from shards.engine.tables cimport free_handles, free_queues
 from shards.engine.unacked_ring cimport free_unacked
 
@@ -102,6 +103,7 @@ cdef void free_channel(Channel *channel) noexcept:
     consumer = channel.consumers
     while consumer != NULL:
         following = consumer.channel_next
+        free_reader(consumer.reader)
         free(consumer)
         consumer = following
     free_unacked(ring)

@@ -31,6 +31,7 @@ class Deliver(NamedTuple):
     properties: bytes
     body: bytes
     record_bytes: int
+    offset: int | None = None
 
 
 class GetOk(NamedTuple):
@@ -129,7 +130,7 @@ def parse(batch: bytes) -> list[Any]:
 
 def _parse(kind: int, raw: bytes) -> Any:
     if kind in (16, 17):
-        (_, _, flags, delivery_count, consumer, properties_bytes, body_bytes, exchange_bytes, key_bytes, _,
+        (_, _, flags, delivery_count, consumer, properties_bytes, body_bytes, exchange_bytes, key_bytes, offset_high,
          message_count, queue_id) = DELIVER.unpack_from(raw)
         fields = []
         start = DELIVER.size
@@ -139,7 +140,8 @@ def _parse(kind: int, raw: bytes) -> Any:
         assert not any(raw[start:])
         if kind == 17:
             return GetOk(consumer, queue_id, bool(flags & 1), message_count, fields[3])
-        return Deliver(consumer, queue_id, bool(flags & 1), delivery_count, *fields, len(raw))
+        offset = message_count | offset_high << 32 if flags & 2 else None
+        return Deliver(consumer, queue_id, bool(flags & 1), delivery_count, *fields, len(raw), offset)
     if kind == 18:
         return Watermark(*WATERMARK.unpack(raw)[4:])
     if kind == 19:

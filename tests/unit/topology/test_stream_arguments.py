@@ -8,6 +8,7 @@ from amqp091.errors import PreconditionFailed
 from amqp091.values import Binary, Timestamp
 from topology.consumer_arguments import check_consume
 from topology.durations import AGE_MS_MAX, age_ms
+from topology.equivalence import check_queue_declare
 from topology.features import features_of
 from topology.model import Queue
 from topology.stream_offset import NUMBER_MAX, Start, StreamOffset, stream_offset
@@ -110,6 +111,36 @@ def invalid(key: str, reason: str) -> str:
 )
 def test_what_a_queue_type_takes_of_its_consumers(queue_type: str, arguments: dict[str, Any], expected: str) -> None:
     assert refusal(queue_type, arguments) == expected
+
+
+def declared(arguments: dict[str, Any], **fields: bool) -> str:
+    properties = {"durable": True, "exclusive": False, "auto_delete": False, **fields}
+    try:
+        check_queue_declare("/", "q", arguments={"x-queue-type": "stream", **arguments}, **properties)
+    except PreconditionFailed as error:
+        return error.text
+    return "ok"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"x-max-age": "1h", "x-max-length-bytes": 0, "x-stream-max-segment-size-bytes": 10}, "ok"),
+        ({"x-max-age": "0h"}, invalid("x-max-age", ": invalid_max_age")),
+        ({"x-max-age": 5}, invalid("x-max-age", ": {unacceptable_type,signedint}")),
+        ({"x-max-age": "1Y 7D 12h"}, invalid("x-max-age", ": invalid_max_age")),
+        ({"x-stream-max-segment-size-bytes": 3_000_000_000}, "ok"),
+        (
+            {"x-stream-max-segment-size-bytes": 3_000_000_001},
+            "Exceeded max value for x-stream-max-segment-size-bytes",
+        ),
+        ({"x-max-length": 5}, invalid("x-max-length", " of queue type rabbit_stream_queue")),
+        ({"x-message-ttl": 5}, invalid("x-message-ttl", " of queue type rabbit_stream_queue")),
+        ({"x-queue-leader-locator": "balanced", "x-initial-cluster-size": 3, "x-unknown": 1}, "ok"),
+    ],
+)
+def test_what_a_stream_may_be_declared_with(arguments: dict[str, Any], expected: str) -> None:
+    assert declared(arguments) == expected
 
 
 def test_the_features_of_a_stream() -> None:
