@@ -20,6 +20,7 @@ from gateway.connection import Connection
 from gateway.core import KIND_RESPONSE, GatewayCore
 from gateway.flow import ALARM, Flow
 from gateway.handshake import Tuning
+from gateway.pacing import Pacing
 from gateway.quotas import Quotas
 from gateway.replies import ReplyNames
 from gateway.requests import SHARD_WAIT_S_MAX, ShardRequests
@@ -85,6 +86,7 @@ class Gateway(GatewayCore):
         self.routes = RouteTable(replica, self.reply_names)
         self.requests = ShardRequests(self, loop)
         self.flow = Flow()
+        self.pacing = Pacing(loop)
         self.quotas = Quotas(self)
         self.wheel = Wheel(loop.time())
         self.connections: dict[str, Connection] = {}
@@ -232,6 +234,8 @@ class Gateway(GatewayCore):
         logger.warning("link to shard %d is down", shard)
         self._down_since_s[shard] = self.now_s()
         self.shard_down(shard)
+        for queue_id in self.pacing.forget(shard):
+            self.set_flooded(queue_id, False)
         self.requests.shard_down(shard)
         self._uncongest(shard)
         self.wake()
@@ -266,6 +270,10 @@ class Gateway(GatewayCore):
             return
         if name == "active":
             self._on_active(event)
+            return
+        if name == "flood":
+            self.set_flooded(event["queue_id"], event["on"])
+            self.pacing.set_flooded(shard, event["queue_id"], event["on"])
             return
         channel_or_none = self.channel(event["channel"])
         if not isinstance(channel_or_none, Channel):

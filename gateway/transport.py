@@ -58,6 +58,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
         except Exception as error:      # a bug in a handler
             connection.crash(error)
         connection.hold_for_output()
+        if connection.feeds_flood:
+            self._gateway.pacing.rest(connection)
         self._gateway.after_read(nbytes)
 
     def eof_received(self) -> bool:

@@ -69,7 +69,7 @@ next publish to that shard. Both pause it with PAUSE_HELD and call `connection.o
 (shard -1: an alarm); the Python side later calls `resume(PAUSE_HELD)`.
 """
 from gateway.core.channel import ChannelCore
-from gateway.core.connection import PAUSE_HELD, PAUSE_METHOD, PAUSE_OUTPUT, ConnectionCore
+from gateway.core.connection import PAUSE_HELD, PAUSE_METHOD, PAUSE_OUTPUT, PAUSE_PACE, ConnectionCore
 from gateway.core.gateway import (
     KIND_EVENT,
     KIND_REQUEST,
@@ -89,6 +89,7 @@ __all__ = [
     "PAUSE_HELD",
     "PAUSE_METHOD",
     "PAUSE_OUTPUT",
+    "PAUSE_PACE",
     "SHARD_COUNT_MAX",
     "ChannelCore",
     "ConnectionCore",

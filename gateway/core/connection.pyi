@@ -10,6 +10,7 @@ PAUSE_METHOD: int
 """An asynchronous method is under way (the Python side's reason)."""
 PAUSE_HELD: int
 PAUSE_OUTPUT: int
+PAUSE_PACE: int
 """The core held a publish back: alarm or congested link."""
 
 class ConnectionCore:
@@ -27,6 +28,8 @@ class ConnectionCore:
     """The authenticated user, compared with the user-id property of publishes."""
     impersonator: bool
     """The user may publish any user-id."""
+    feeds_flood: bool
+    """It has published to a flooded queue since this was set to False."""
     writable: bool
     """Set False in pause_writing, True in resume_writing: credit is returned only while True."""
 

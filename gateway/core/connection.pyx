@@ -16,13 +16,14 @@ from gateway.core.confirming cimport finish
 from gateway.core.handles cimport free_handle, handle_value, take_handle
 from gateway.core.ingest cimport ingest
 from gateway.core.state cimport (
-    PAUSED_BY_HOLD, PAUSED_BY_METHOD, PAUSED_BY_OUTPUT, ConnectionState, GatewayState, leave_channel, list_credit, reserve_output,
-    spare_output,
+    PAUSED_BY_HOLD, PAUSED_BY_METHOD, PAUSED_BY_OUTPUT, PAUSED_BY_PACE, ConnectionState, GatewayState, leave_channel,
+    list_credit, reserve_output, spare_output,
 )
 
 PAUSE_METHOD = PAUSED_BY_METHOD
 PAUSE_HELD = PAUSED_BY_HOLD
 PAUSE_OUTPUT = PAUSED_BY_OUTPUT
+PAUSE_PACE = PAUSED_BY_PACE
 
 cdef enum:
     FRAME_MAX_BEFORE_TUNE = 8192        # before tune-ok, as RabbitMQ's initial_frame_max

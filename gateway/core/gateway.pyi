@@ -36,6 +36,8 @@ class GatewayCore:
     def credits(self) -> None:
         """Appends CREDIT records for the connections whose output has left, see the package's page."""
     def set_congested(self, shard: int, congested: bool) -> None: ...
+    def set_flooded(self, queue_id: int, flooded: bool) -> None:
+        """A connection that publishes to it has feeds_flood set. Beyond FLOODED_MAX queues further ones are not."""
 
     # from the shards
     def on_batch(self, shard: int, view: Buffer) -> None:

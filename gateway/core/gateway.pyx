@@ -5,7 +5,7 @@ Documented in gateway.pyi. Checks every length of a record before anything reads
 records mean is done in deliveries.pyx, confirming.pyx and, for JSON, by the Python side.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc
+from libc.stdlib cimport calloc, realloc
 
 from bus.batch cimport Batch
 from bus.records cimport (
@@ -30,6 +30,7 @@ MAX_MESSAGE_BYTES_DEFAULT = 128 * 1024 * 1024
 
 cdef enum:
     PROPERTY_FLAGS_BYTES = 2
+    FLOODED_MAX = 64                # each publish is held against all of them
 
 
 cdef class GatewayCore(GatewayState):
@@ -78,6 +79,26 @@ cdef class GatewayCore(GatewayState):
 
     def credits(self):
         return_credits(self)
+
+    def set_flooded(self, uint32_t queue_id, bint flooded):
+        cdef uint32_t i
+        cdef uint32_t *grown
+        for i in range(self.flooded_count):
+            if self.flooded[i] == queue_id:
+                if not flooded:
+                    self.flooded_count -= 1
+                    self.flooded[i] = self.flooded[self.flooded_count]
+                return
+        if not flooded or self.flooded_count >= FLOODED_MAX:
+            return
+        if self.flooded_count == self.flooded_capacity:
+            grown = <uint32_t *> realloc(self.flooded, (2 * self.flooded_capacity + 4) * sizeof(uint32_t))
+            if grown == NULL:
+                raise MemoryError()
+            self.flooded = grown
+            self.flooded_capacity = 2 * self.flooded_capacity + 4
+        self.flooded[self.flooded_count] = queue_id
+        self.flooded_count += 1
 
     def set_congested(self, uint32_t shard, bint congested):
         self.shard_at(shard).congested = congested

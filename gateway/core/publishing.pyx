@@ -20,7 +20,9 @@ from gateway.core.routes cimport (
     ROUTE_BY_HEADERS, ROUTE_BY_KEY, CachedRoute, Route, RouteGroup, RouteKey, find_route, forget_routes,
     remember_route, waits_for_disk,
 )
-from gateway.core.state cimport ChannelState, ConnectionState, ShardState, list_confirm, reserve_output
+from gateway.core.state cimport (
+    ChannelState, ConnectionState, GatewayState, ShardState, list_confirm, reserve_output,
+)
 from gateway.core.transactions cimport hold_publish, hold_return
 
 from gateway.core import publish_errors
@@ -167,7 +169,19 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
                 shard.next_batch, channel.handle, message.publish_sequence)
         if shard.congested or not shard.up:
             channel.connection.held_by = <int> group.shard
+        if channel.gateway.flooded_count and not channel.connection.feeds_flood:
+            channel.connection.feeds_flood = is_flooded(channel.gateway, route, group)
     return 0
+
+
+cdef bint is_flooded(GatewayState gateway, Route route, const RouteGroup *group) noexcept:
+    """Whether one of the queues is. Few queues are at a time."""
+    cdef uint32_t i, k
+    for i in range(group.first_queue, group.first_queue + group.queue_count):
+        for k in range(gateway.flooded_count):
+            if gateway.flooded[k] == route.queue_ids[i]:
+                return True
+    return False
 
 
 cdef int refuse_publish(ChannelState channel, uint64_t number) except -1:

@@ -23,6 +23,9 @@ cdef class GatewayState:
     cdef public uint64_t topology_version
     cdef public uint64_t max_message_bytes
     cdef public bint publishes_blocked
+    cdef uint32_t *flooded              # ids of queues that fill faster than they are emptied
+    cdef uint32_t flooded_count
+    cdef uint32_t flooded_capacity
     cdef ShardState *shards
     cdef list batches                   # Batch per shard
     cdef HandleTable connections        # owned references
@@ -49,6 +52,7 @@ cdef enum:
     PAUSED_BY_METHOD = 1
     PAUSED_BY_HOLD = 2
     PAUSED_BY_OUTPUT = 4
+    PAUSED_BY_PACE = 8
 
 
 cdef class ConnectionState:
@@ -67,6 +71,7 @@ cdef class ConnectionState:
     cdef bint is_writable
     cdef bint header_seen
     cdef bint publish_seen
+    cdef public bint feeds_flood        # it has published to a flooded queue since this was last taken back
     cdef bint processing
     cdef bint output_listed
     cdef bint credit_listed

@@ -57,6 +57,7 @@ cdef class GatewayState:
         free(self.to_credit.items)
         free_scratch(&self.offset_field)
         free_scratch(&self.edited)
+        free(self.flooded)
 
 
 cdef class ConnectionState:

@@ -15,6 +15,7 @@ from bus.batch cimport Batch
 from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, DeliverRecord, aligned
 from log.store cimport Entry, Message
+from shards.engine.flood cimport watch_flood
 from shards.engine.placing cimport drop_expired, left_ready, watch_head
 from shards.engine.reading cimport dispatch_stream
 from shards.engine.ready cimport drop_first, first_entry
@@ -187,7 +188,7 @@ cdef int dispatch_queue(EngineState engine, Queue *queue) except -1:
             queue.acknowledged += 1
     if queue.features != NULL:
         watch_head(engine, queue)
-    return 0
+    return watch_flood(engine, queue)
 
 
 cdef int dispatch_touched(EngineState engine) except -1:

@@ -27,6 +27,7 @@ from shards.engine.browsing cimport browse, delete_at, positions_of
 from shards.engine.configuring cimport configure
 from shards.engine.dispatch cimport dispatch_touched, get_one
 from shards.engine.dying cimport DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REJECTED
+from shards.engine.flood cimport watch_flood
 from shards.engine.features cimport new_lanes
 from shards.engine.ingest cimport apply_records
 from shards.engine.members cimport (
@@ -257,9 +258,12 @@ cdef class Engine(EngineState):
     def purge(self, uint32_t queue_id) -> int:
         """Drops what is ready; returns how many that were. Never of a stream."""
         cdef Queue *queue = self.queue_with(queue_id)
+        cdef uint64_t count
         if queue.features != NULL and queue.features.stream != NULL:
             raise ValueError(f"queue {queue_id} is a stream, which keeps its messages")
-        return self.drop_ready(queue)
+        count = self.drop_ready(queue)
+        watch_flood(self, queue)
+        return count
 
     cdef uint64_t drop_ready(self, Queue *queue) except? 0:
         cdef uint64_t count = ready_count(queue), i

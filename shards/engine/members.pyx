@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from bus.records cimport OUTCOME_REQUEUE_FAILED
+from shards.engine.flood cimport watch_flood
 from shards.engine.placing cimport now_unused
 from shards.engine.settling cimport requeue_all
 from shards.engine.single_active cimport joined, left
@@ -152,6 +153,7 @@ cdef int remove_consumer(EngineState engine, Consumer *consumer, list unused) ex
         queue.exclusive_consumer = NULL
     if queue.features != NULL and queue.features.single_active:
         left(engine, queue, consumer)
+    watch_flood(engine, queue)
     if queue.consumer_count == 0:
         if queue.auto_delete:
             unused.append(queue.queue_id)

@@ -46,6 +46,7 @@ cdef struct Queue:
     bint durable
     bint auto_delete
     bint touched                    # in the engine's list: may have something to dispatch
+    bint flooded                    # gateways know that it fills faster than it can be emptied
     Consumer *exclusive_consumer
     Consumer *consumers             # all of them, see Consumer.queue_next
     Level *levels                   # by priority, the highest first

@@ -70,3 +70,20 @@ def test_a_commit_to_a_congested_link_holds_too() -> None:
     gateway.set_congested(0, True)
     connection.receive(frames.publish(1, b"x") + frames.method(1, 90, 20) + frames.method(1, 50, 10))
     assert connection.held == [0] and connection.paused and len(connection.methods) == 1
+
+
+def test_publishers_to_a_flooded_queue_are_marked() -> None:
+    gateway = Gateway()
+    first, second = Connection(gateway), Connection(gateway)
+    first.receive(frames.publish(1, b"1", routing_key=b"r"))
+    (record,) = gateway.send(1)
+    (queue_id,) = record.queues
+    gateway.set_flooded(queue_id, True)
+    gateway.set_flooded(queue_id, True)
+    second.receive(frames.publish(1, b"2", routing_key=b"both"))
+    first.receive(frames.publish(1, b"3", routing_key=b"r"))
+    assert first.feeds_flood and not first.paused
+    gateway.set_flooded(queue_id, False)
+    first.feeds_flood = False
+    first.receive(frames.publish(1, b"4", routing_key=b"r"))
+    assert not first.feeds_flood

@@ -1,0 +1,61 @@
+"""Publishers to flooded queues rest after each read, and go on when the flood is over or their rest is."""
+import asyncio
+
+from amqp091.method_table import QueueDeclare
+from gateway.pacing import REST_S
+from tests.unit.gateway.bench import Bench, scenario, turn
+from tests.unit.gateway_core import frames
+from tests.unit.gateway_core.records import Published
+
+
+def bodies(bench: Bench) -> list[bytes]:
+    return [r.body for link in bench.links.values() for r in link.records if isinstance(r, Published)]
+
+
+def flooded_queue(bench: Bench) -> tuple[int, int]:
+    queue = bench.gateway.replica.queue("/", "q")
+    assert queue is not None
+    return queue.shard, queue.queue_id
+
+
+@scenario
+async def test_a_publisher_rests_until_the_flood_is_over(bench: Bench) -> None:
+    client = await bench.opened()
+    await client.call(1, QueueDeclare(queue="q"))
+    shard, queue_id = flooded_queue(bench)
+    bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": True})
+    client.raw(frames.publish(1, b"1"))
+    assert client.connection.feeds_flood
+    bench.gateway.pacing.rest(client.connection)
+    client.raw(frames.publish(1, b"2"))
+    await turn()
+    assert bodies(bench) == [b"1"] and client.connection.paused
+    bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": False})
+    await turn()
+    assert bodies(bench) == [b"1", b"2"] and not client.connection.paused
+
+
+@scenario
+async def test_a_rest_ends_by_itself(bench: Bench) -> None:
+    client = await bench.opened()
+    await client.call(1, QueueDeclare(queue="q"))
+    shard, queue_id = flooded_queue(bench)
+    bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": True})
+    client.raw(frames.publish(1, b"1"))
+    bench.gateway.pacing.rest(client.connection)
+    rested = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(2 * REST_S, rested.set_result, None)
+    await rested
+    assert not client.connection.paused
+
+
+@scenario
+async def test_a_shard_that_is_down_floods_nothing(bench: Bench) -> None:
+    client = await bench.opened()
+    await client.call(1, QueueDeclare(queue="q"))
+    shard, queue_id = flooded_queue(bench)
+    bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": True})
+    bench.gateway.on_link_down(bench.links[shard])  # type: ignore[arg-type]
+    bench.gateway.on_link_up(bench.links[shard])    # type: ignore[arg-type]
+    client.raw(frames.publish(1, b"1"))
+    assert not client.connection.feeds_flood
