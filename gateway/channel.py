@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqp091 import methods, refusals
 from amqp091.constants import BASIC_PUBLISH
-from amqp091.errors import AMQPError, ChannelError
+from amqp091.errors import AMQPError, ChannelError, PreconditionFailed
 from amqp091.method_table import BasicCancel
 from amqp091.tables import decode_table
 from gateway.consumers import Consumer, ReplyConsumer
@@ -130,6 +130,21 @@ class Channel(ChannelCore):
         self.forget(consumer)
         if self.connection.can(CONSUMER_CANCEL_NOTIFY):
             self.connection.notify(self, BasicCancel(consumer_tag=tag, nowait=True))
+
+    def timed_out(self, handle: int | None, timeout_ms: int) -> None:
+        """The client has not settled a delivery in time, and the shard has taken its consumer's messages back. A client
+        that cannot be told so, or that has got the message without a consumer, loses the channel."""
+        if handle is not None:
+            found = self.connection.gateway.consumer(handle)
+            if found is None:
+                return                  # the client has cancelled it meanwhile
+            if self.connection.can(CONSUMER_CANCEL_NOTIFY):
+                self.cancelled(_text(found[1]))
+                return
+        self.connection.refuse(self, PreconditionFailed(
+            f"delivery acknowledgement on channel {self.number} timed out. Timeout value used: {timeout_ms} ms. "
+            "This timeout value can be configured, see consumers doc guide to learn more"
+        ))
 
     def reattach(self, shard: int) -> None:
         """The shard has been restarted: it learns of the limit and of each consumer again."""

@@ -230,6 +230,16 @@ class Connection(ConnectionCore):
             self.closing = True
             self.on_connection_error(error)
 
+    def refuse(self, channel: Channel, error: ChannelError) -> None:
+        """Something else than a method of the client's ends the channel; behind the answer of the method under way."""
+        self.gateway.spawn(self._refuse_later(channel, error))
+
+    async def _refuse_later(self, channel: Channel, error: ChannelError) -> None:
+        await self.handler_ended()
+        if not self.closing and self.channel(channel.number) is channel:
+            self._refuse(channel.number, error)
+            self.gateway.wake()
+
     def on_channel_error(self, channel_number: int, error: ChannelError) -> None:
         channel = self.channel(channel_number)
         if channel is None:

@@ -284,6 +284,8 @@ class Gateway(GatewayCore):
         elif name == "credit_returned":
             channel_or_none.prefetch.returned(shard, event["count"])
             channel_or_none.grant()
+        elif name == "timed_out":
+            channel_or_none.timed_out(event.get("consumer"), event["timeout"])
         else:
             logger.warning("shard %d sent an unknown event %r", shard, name)
 

@@ -218,10 +218,14 @@ class Requests:
             self._wake()
 
     def delete_expired(self) -> None:
-        """Queues that nobody has used for as long as their x-expires."""
+        """Queues that nobody has used for as long as their x-expires, and those that lost their last consumer to a
+        consumer timeout."""
         expired = [queue_id for queue_id in self._engine.take_expired_queues() if queue_id not in self._ending]
         if expired:
             self._run(self._delete_all(expired, expired=True))
+        deserted = self._engine.take_deserted_queues()
+        if deserted:
+            self._run(self._delete_all(deserted))
 
     async def _delete_all(self, unused: Sequence[int], *, expired: bool = False) -> None:
         await asyncio.gather(*(self._delete(queue_id, expired) for queue_id in unused))

@@ -120,7 +120,9 @@ _MIRRORING: Final = Key(_anything, "{}", operator=replaces, unknown_to=(QUORUM, 
 KEYS: Final[dict[str, Key]] = {
     ALTERNATE_EXCHANGE: Key(_name, "{} is not a valid alternate exchange name"),
     "consumer-disconnected-timeout": Key(_integer(0), "{} is not a valid consumer disconnected timeout"),
-    "consumer-timeout": Key(_integer(0), "{} is not a valid consumer timeout", argument=lower),
+    "consumer-timeout": Key(
+        _integer(0), "{} is not a valid consumer timeout", argument=lower, unknown_to=(STREAM,)
+    ),
     "dead-letter-exchange": Key(_name, "{} is not a valid dead letter exchange name", unknown_to=(STREAM,)),
     "dead-letter-routing-key": Key(_name, "{} is not a valid dead letter routing key", unknown_to=(STREAM,)),
     "dead-letter-strategy": Key(

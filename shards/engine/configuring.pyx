@@ -6,6 +6,7 @@ A new limit holds at once; a new TTL holds for messages that come from now on, a
 from libc.stdint cimport uint64_t
 
 from log.formats cimport NO_TTL
+from shards.engine.consumer_timeout cimport watch_holders
 from shards.engine.features cimport (
     BACKOFF_FAILED, BACKOFF_GIVEN_BACK, BACKOFF_LINEAR, OVERFLOW_DROP_HEAD, OVERFLOW_REJECT, OVERFLOW_REJECT_DLX,
     TYPE_CLASSIC, TYPE_QUORUM, TYPE_STREAM, UNLIMITED, Features,
@@ -43,6 +44,15 @@ cdef int configure_stream(Features *own, features) except -1:
     own.expires_ms = own.max_length = own.max_length_bytes = UNLIMITED
     own.overflow = OVERFLOW_DROP_HEAD
     own.dead_letters = False
+    own.consumer_timeout_ms = UNLIMITED
+    return 0
+
+
+cdef int set_consumer_timeout(EngineState engine, Queue *queue, uint64_t timeout_ms) except -1:
+    """A shorter one holds also for what is with consumers already, and counts from now."""
+    if timeout_ms < queue.features.consumer_timeout_ms and queue.unacked:
+        watch_holders(engine, timeout_ms)
+    queue.features.consumer_timeout_ms = timeout_ms
     return 0
 
 
@@ -56,7 +66,7 @@ cdef int configure(EngineState engine, Queue *queue, features) except -1:
     own.max_length_bytes = number_or(features.max_length_bytes, UNLIMITED)
     own.overflow = OVERFLOWS[features.overflow]
     own.delivery_limit = number_or(features.delivery_limit, UNLIMITED)
-    own.consumer_timeout_ms = number_or(features.consumer_timeout_ms, UNLIMITED)
+    set_consumer_timeout(engine, queue, number_or(features.consumer_timeout_ms, UNLIMITED))
     set_backoff(own, features.backoff)
     own.single_active = features.single_active_consumer
     own.dead_letters = features.dead_letter_exchange is not None

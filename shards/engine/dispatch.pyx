@@ -15,6 +15,8 @@ from bus.batch cimport Batch
 from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, DeliverRecord, aligned
 from log.store cimport Entry, Message
+from shards.engine.consumer_timeout cimport watch
+from shards.engine.features cimport UNLIMITED
 from shards.engine.flood cimport watch_flood
 from shards.engine.placing cimport drop_expired, left_ready, watch_head
 from shards.engine.reading cimport dispatch_stream
@@ -135,6 +137,8 @@ cdef inline int hold(EngineState engine, Channel *channel, Queue *queue, Entry *
     push_unacked(&channel.unacked, channel.delivery_sequence + 1, entry, owner)
     channel.delivery_sequence += 1
     queue.unacked += 1
+    if queue.features != NULL and queue.features.consumer_timeout_ms != UNLIMITED:
+        watch(engine, channel, queue.features.consumer_timeout_ms)
     return 0
 
 

@@ -25,10 +25,11 @@ from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES
 from log.store cimport Entry
 from shards.engine.browsing cimport browse, delete_at, positions_of
 from shards.engine.configuring cimport configure
+from shards.engine.consumer_timeout cimport look, look_is_due
 from shards.engine.dispatch cimport dispatch_touched, get_one
 from shards.engine.dying cimport DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REJECTED
+from shards.engine.features cimport UNLIMITED, new_lanes
 from shards.engine.flood cimport watch_flood
-from shards.engine.features cimport new_lanes
 from shards.engine.ingest cimport apply_records
 from shards.engine.members cimport (
     add_consumer, channel_for, connection_for, remove_channel, remove_connection, remove_consumer, remove_gateway,
@@ -314,12 +315,18 @@ cdef class Engine(EngineState):
 
     def next_timer_ms(self):
         """When `expire` has something to do next (ms, wall clock), or None."""
-        return self.timers[1].features.timer_at_ms if self.timer_count else None
+        cdef uint64_t at_ms = self.timers[1].features.timer_at_ms if self.timer_count else UNLIMITED
+        if self.watches != NULL:
+            at_ms = min(at_ms, self.look_at_ms)
+        return None if at_ms == UNLIMITED else at_ms
 
     def expire(self, uint64_t now_ms, uint32_t queues_max=EXPIRED_AT_ONCE_MAX) -> bool:
-        """Does what is due: expires heads, readies delayed messages. True where more of it is left."""
+        """Does what is due: expires heads, readies delayed messages, looks for deliveries that are not settled in time.
+        True where more of it is left."""
         cdef uint32_t i
         self.now_ms = now_ms
+        if look_is_due(self, now_ms):
+            look(self)
         for i in range(queues_max):
             if self.timer_count == 0 or self.timers[1].features.timer_at_ms > now_ms:
                 return False
@@ -330,6 +337,11 @@ cdef class Engine(EngineState):
         """Ids of queues that have been unused for as long as their x-expires."""
         expired, self.expired_queues = self.expired_queues, []
         return expired
+
+    def take_deserted_queues(self) -> list:
+        """Ids of auto-delete queues that a consumer timeout took the last consumer from."""
+        deserted, self.deserted_queues = self.deserted_queues, []
+        return deserted
 
     def used(self, uint32_t queue_id) -> None:
         """The queue was declared again: its x-expires counts from now."""

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from bus.records cimport OUTCOME_REQUEUE_FAILED
+from shards.engine.consumer_timeout cimport unwatch
 from shards.engine.flood cimport watch_flood
 from shards.engine.placing cimport now_unused
 from shards.engine.settling cimport requeue_all
@@ -188,6 +189,7 @@ cdef int remove_channel(EngineState engine, Channel *channel, list unused) excep
     requeue_all(engine, channel, OUTCOME_REQUEUE_FAILED)
     free_unacked(&channel.unacked)
     leave_credit_lists(engine, channel)
+    unwatch(engine, channel)
     if channel.connection != NULL:
         if channel.connection_previous == NULL:
             channel.connection.channels = channel.connection_next

@@ -7,6 +7,7 @@ from shards.engine.unacked_ring cimport UnackedItem
 
 cdef int settle(EngineState engine, Channel *channel, uint64_t sequence, bint multiple, uint16_t outcome) except -1
 cdef int requeue_all(EngineState engine, Channel *channel, uint16_t outcome) except -1
+cdef int requeue_consumer(EngineState engine, Channel *channel, const Consumer *consumer) except -1
 cdef int forget_queue(EngineState engine, Channel *channel, Queue *queue) except -1
 
 

@@ -4,7 +4,7 @@
 An unknown delivery sequence is ignored: the gateway has checked the client's tag, so it
 can only be of a message that has gone with its queue.
 """
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 
 from bus.records cimport OUTCOME_ACK, OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED
@@ -90,6 +90,16 @@ cdef int requeue_all(EngineState engine, Channel *channel, uint16_t outcome) exc
         if ring.items[i].owner:
             finish(engine, channel, &ring.items[i], outcome)
     trim_unacked(ring)
+    return 0
+
+
+cdef int requeue_consumer(EngineState engine, Channel *channel, const Consumer *consumer) except -1:
+    """All that one consumer holds goes back, as failed; one that was cancelled is gone with the last. The caller trims."""
+    cdef UnackedRing *ring = &channel.unacked
+    cdef uint64_t i
+    for i in range(ring.head, ring.tail):
+        if ring.items[i].owner == <uintptr_t> consumer:
+            finish(engine, channel, &ring.items[i], OUTCOME_REQUEUE_FAILED)
     return 0
 
 

@@ -11,6 +11,7 @@ from shards.engine.returned_heap cimport ReturnedHeap
 from shards.engine.stream cimport Reader
 from shards.engine.tables cimport HandleTable, QueueTable
 from shards.engine.unacked_ring cimport UnackedRing
+from shards.engine.watch cimport Watch
 
 
 cdef struct Consumer
@@ -102,6 +103,7 @@ cdef struct Channel:
     uint64_t wanted                 # asked for and not granted yet
     bint asking                     # for what is wanted, and the gateway has not answered: it may have plenty or none
     ConsumerList waiting
+    Watch *watch                    # NULL unless it holds messages that are to be settled in time
     bint in_wanting                 # in the engine's lists of channels whose credit is to be looked at
     bint in_credited
     Channel *wanting_next
@@ -186,6 +188,12 @@ cdef class EngineState:
     cdef list expired_queues                    # ids of queues that nobody has used for their x-expires
     cdef uint64_t last_arrival                  # of a consumer, see single_active.pyx
     cdef bint attaching                         # gateways are attaching the consumers that they had before
+    # consumer_timeout.pyx: the channels that are watched, and when they are looked at
+    cdef Watch *watches
+    cdef uint64_t look_at_ms                    # wall clock
+    cdef uint64_t looked_at_ms
+    cdef uint64_t look_clock_ms                 # the time that it counts by
+    cdef list deserted_queues                   # ids of auto-delete queues that lost their last consumer by it
     cdef uint64_t deaths[4]                     # by reason, see dying.pxd
 
     # what the relay tells whoever handed messages over: relay.pxd

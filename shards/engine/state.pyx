@@ -17,6 +17,7 @@ from shards.engine.returned_heap cimport free_returned
 from shards.engine.stream cimport free_reader
 from shards.engine.tables cimport free_handles, free_queues
 from shards.engine.unacked_ring cimport free_unacked
+from shards.engine.watch cimport free_watch
 
 cdef enum:
     FIRST_SCRATCH = 16
@@ -35,6 +36,7 @@ cdef class EngineState:
         if self.gateways == NULL:
             raise MemoryError()
         self.expired_queues = []
+        self.deserted_queues = []
         self.sender_count = sender_count
         self.targets = <RelayTarget *> calloc(max(1, shard_count), sizeof(RelayTarget))
         if self.targets == NULL:
@@ -107,6 +109,7 @@ cdef void free_channel(Channel *channel) noexcept:
         free(consumer)
         consumer = following
     free_unacked(ring)
+    free_watch(channel.watch)
     free(channel)
 
 
