@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Messages by position: what a person looks at, deletes or moves, without consuming anything.
 
-A position is Entry.number. Whatever keeps the messages (the ring and the heap of each priority, the heap of delayed
+A position is Entry.number; in a stream it is the offset and one. Whatever keeps the messages (the ring and the heap of each priority, the heap of delayed
 ones, the channels that hold unacknowledged ones), they are selected by ascending position, a limited number at a time;
 whoever wants more asks again from behind the last one. A ring is passed block by block, so that the start of a
 selection in a long queue costs one look per thousand messages before it. To take out of the middle of a ring, its
@@ -17,6 +17,7 @@ from shards.engine.ready_ring cimport ReadyBlock, ReadyRing, free_ready
 from shards.engine.returned_heap cimport ReturnedHeap, push_returned
 from shards.engine.settling cimport queue_of
 from shards.engine.state cimport Channel
+from shards.engine.stream cimport Stream, drop_slot, fill_from_slot, next_offset, slot_at
 from shards.engine.unacked_ring cimport UnackedItem, UnackedRing
 
 
@@ -83,6 +84,16 @@ cdef void offer_ring(Selection *selection, const ReadyRing *ring, uint64_t first
         start = 0
 
 
+cdef void offer_stream(Selection *selection, const Stream *stream, uint64_t first, uint64_t last) noexcept:
+    """What consumers hold of a stream is in it all the same, so all of it is ready."""
+    cdef Entry entry
+    cdef uint64_t offset = next_offset(stream, first - 1 if first else 0)
+    while offset < stream.end and offset < last and not is_full(selection, offset + 1):
+        fill_from_slot(&entry, offset, slot_at(stream, offset))
+        offer(selection, &entry, STATE_READY, 0)
+        offset = next_offset(stream, offset + 1)
+
+
 cdef void offer_returned(Selection *selection, const ReturnedHeap *heap, uint64_t first, uint64_t last) noexcept:
     cdef uint64_t i
     for i in range(heap.count):
@@ -125,8 +136,12 @@ cdef int select_messages(EngineState engine, Queue *queue, uint64_t first, uint6
     cdef Lanes *lanes = NULL if queue.features == NULL else queue.features.lanes
     cdef Picked item
     cdef uint32_t i
+    cdef Stream *stream = NULL if queue.features == NULL else queue.features.stream
     selection.count = 0
-    if states & STATE_READY:
+    if stream != NULL:
+        if states & STATE_READY:
+            offer_stream(selection, stream, first, last)
+    elif states & STATE_READY:
         if lanes != NULL:
             for i in range(lanes.count):
                 offer_returned(selection, &lanes.lane[i].returned, first, last)
@@ -136,7 +151,7 @@ cdef int select_messages(EngineState engine, Queue *queue, uint64_t first, uint6
             offer_ring(selection, &queue.ready, first, last)
     if states & STATE_DELAYED and queue.features != NULL:
         offer_delayed(selection, &queue.features.delayed, first, last)
-    if states & STATE_UNACKED and queue.unacked:
+    if states & STATE_UNACKED and queue.unacked and stream == NULL:
         offer_unacked(engine, queue, selection, first, last)
     for i in range(selection.count, 1, -1):
         item = selection.items[i - 1]
@@ -288,6 +303,22 @@ cdef uint32_t take_from_lanes(Lanes *lanes, const uint64_t *positions, uint32_t 
     return n
 
 
+cdef uint32_t take_from_stream(Stream *stream, const uint64_t *positions, uint32_t count, Picked *taken) noexcept:
+    """All but the last, which stays so that its offset is not given again."""
+    cdef uint32_t i, n = 0
+    cdef uint64_t offset
+    for i in range(count):
+        offset = positions[i] - 1
+        if positions[i] == 0 or offset < stream.first or offset + 1 >= stream.end or slot_at(stream, offset) == NULL:
+            continue
+        fill_from_slot(&taken[n].entry, offset, slot_at(stream, offset))
+        taken[n].state = STATE_READY
+        taken[n].ready_at_ms = 0
+        drop_slot(stream, offset)
+        n += 1
+    return n
+
+
 cdef uint32_t take_out(EngineState engine, Queue *queue, const uint64_t *positions, uint32_t count,
                        Picked *taken) except? 0xFFFFFFFF:
     """Takes ready and delayed messages out of the queue; those that are not there (any more) are left out.
@@ -296,6 +327,8 @@ cdef uint32_t take_out(EngineState engine, Queue *queue, const uint64_t *positio
     the caller's from here on, in the store as before.
     """
     cdef uint32_t n, i
+    if queue.features != NULL and queue.features.stream != NULL:
+        return take_from_stream(queue.features.stream, positions, count, taken)
     if queue.features == NULL:
         n = take_from_returned(&queue.returned, positions, count, taken)
         return n + take_from_ring(&queue.ready, positions, count, taken + n)

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 PUBLISH, SETTLE, CREDIT, REQUEST, RESPONSE, EVENT = 1, 2, 3, 4, 5, 6
+STREAM = 2
 DELIVER, GET_OK, WATERMARK, REFUSED = 16, 17, 18, 19
 ACK, REQUEUE, REJECT, REQUEUE_FAILED = 0, 1, 2, 3
 PERSISTENT, CONFIRM = 1, 2
@@ -26,11 +27,13 @@ def finished(record: bytes) -> bytes:
 def deliver(
     consumer: int, body: bytes = b"", *, exchange: bytes = b"", routing_key: bytes = b"",
     properties: bytes = NO_PROPERTIES, redelivered: bool = False, kind: int = DELIVER, message_count: int = 0,
-    queue_id: int = 1,
+    queue_id: int = 1, offset: int | None = None,
 ) -> bytes:
+    flags = int(redelivered) | (0 if offset is None else STREAM)
+    high, low = divmod(offset, 1 << 32) if offset is not None else (0, message_count)
     head = struct.pack(
-        "<IBBHIIIBBHII", 0, kind, int(redelivered), int(redelivered), consumer, len(properties), len(body),
-        len(exchange), len(routing_key), 0, message_count, queue_id)
+        "<IBBHIIIBBHII", 0, kind, flags, int(redelivered), consumer, len(properties), len(body),
+        len(exchange), len(routing_key), high, low, queue_id)
     return finished(head + exchange + routing_key + properties + body)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shards.engine.browsing import READY, UNACKED
 from tests.harness.wire import field_entry, table
 from tests.unit.shards.conftest import Bench
 from tests.unit.shards.wire import REJECT, REQUEUE, Deliver, Json, credit, publish, settle
@@ -497,6 +498,35 @@ def test_several_streams_wait_for_the_disk_together(bench: StreamBench) -> None:
     assert bench.take() == []
     bench.sync()
     assert sorted((record.queue_id, record.offset) for record in bench.take()) == [(3, 0), (5, 0)]
+
+
+# -- messages by position
+
+def shown(bench: StreamBench, first: int = 0, count: int = 1000) -> list[int]:
+    messages, _ = bench.engine.browse(1, first, (1 << 64) - 1, READY | UNACKED, count, 1 << 30, 100)
+    assert all(message.state == READY for message in messages)
+    return [message.position for message in messages]
+
+
+def test_the_position_of_a_message_is_its_offset_and_one(bench: StreamBench) -> None:
+    bench.numbered(600)
+    bench.read(prefetch=3)
+    assert shown(bench) == list(range(1, 601))
+    assert shown(bench, 300, 2) == [300, 301]
+    assert bench.engine.positions(1, 599, 10_000, READY, 10) == ([599, 600], None)
+
+
+def test_a_deleted_message_leaves_its_offset_out(bench: StreamBench) -> None:
+    bench.numbered(6)
+    assert bench.engine.delete_messages(1, [0, 1, 2, 4, 6, 7, 99]) == 3
+    assert bench.kept() == (2, 6)
+    assert bench.store.live_entries == 3
+    bench.read()
+    assert bench.offsets() == [2, 4, 5]
+    assert bench.engine.delete_messages(1, [3, 5, 6]) == 2
+    assert bench.kept() == (5, 6)
+    again = bench.reopened()
+    assert again.kept() == (5, 6)
 
 
 # -- restarts
