@@ -3,7 +3,7 @@
 Every function checks each length against what is there before it reads; pointers in the
 results go into the caller's buffer. Nothing here allocates or touches a Python object.
 """
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -144,6 +144,14 @@ cdef bint next_field(const uint8_t *data, size_t n, bint named, size_t *at, Fiel
 
 # The first field of that name in a table with its length word, which check_table found well-formed; False: none.
 cdef bint find_field(const uint8_t *table, size_t n, const char *name, size_t name_bytes, Field *field) noexcept nogil
+
+# The value of a field with one of the letters b, B, s, u, I, i, l, L; False for any other.
+cdef bint integer_of(const Field *field, int64_t *value) noexcept nogil
+
+# The property of that flag in properties that parse_properties found well-formed: a short string without its length
+# octet, any other as it stands. False where there is none.
+cdef bint find_property(
+    const uint8_t *properties, size_t n, uint16_t flag, const uint8_t **value, size_t *value_bytes) noexcept nogil
 
 # The expiration property in milliseconds, by RabbitMQ's rule: a decimal integer, 0 to EXPIRATION_MS_MAX.
 cdef int parse_expiration(const uint8_t *text, size_t n, uint64_t *ttl_ms) noexcept nogil

@@ -6,7 +6,7 @@ what an error means: the caller turns SCAN_* into a reply code (`scan_error`).
 
 The Python functions at the end show the same readers to Python, for tests and rare paths.
 """
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from amqp091 import errors
@@ -309,6 +309,66 @@ cdef bint find_field(const uint8_t *table, size_t n, const char *name, size_t na
 cdef uint8_t field_letter(const uint8_t *table, size_t n, const char *name, size_t name_bytes) noexcept nogil:
     cdef Field field
     return field.letter if find_field(table, n, name, name_bytes, &field) else 0
+
+
+cdef bint integer_of(const Field *field, int64_t *value) noexcept nogil:
+    if field.letter == c'I':
+        value[0] = <int32_t> load32(field.value)
+    elif field.letter == c'l' or field.letter == c'L':
+        value[0] = <int64_t> load64(field.value)
+    elif field.letter == c'b':
+        value[0] = <int8_t> field.value[0]
+    elif field.letter == c's':
+        value[0] = <int16_t> load16(field.value)
+    elif field.letter == c'i':
+        value[0] = load32(field.value)
+    elif field.letter == c'u':
+        value[0] = load16(field.value)
+    elif field.letter == c'B':
+        value[0] = field.value[0]
+    else:
+        return False
+    return True
+
+
+cdef bint find_property(
+    const uint8_t *properties, size_t n, uint16_t flag, const uint8_t **value, size_t *value_bytes
+) noexcept nogil:
+    cdef size_t at = 2
+    cdef size_t head, size
+    cdef uint16_t flags
+    cdef uint16_t here = PROPERTY_CONTENT_TYPE
+    if n < 2:
+        return False
+    flags = load16(properties)
+    if not flags & flag:
+        return False
+    while here:
+        if flags & here:
+            head = 0
+            if here == PROPERTY_DELIVERY_MODE or here == PROPERTY_PRIORITY:
+                size = 1
+            elif here == PROPERTY_TIMESTAMP:
+                size = 8
+            elif here == PROPERTY_HEADERS:
+                if n - at < 4:
+                    return False
+                size = 4 + <size_t> load32(properties + at)
+            else:
+                if n - at < 1:
+                    return False
+                head = 1
+                size = properties[at]
+            at += head
+            if n - at < size:
+                return False
+            if here == flag:
+                value[0] = properties + at
+                value_bytes[0] = size
+                return True
+            at += size
+        here >>= 1
+    return False
 
 
 cdef int parse_expiration(const uint8_t *text, size_t n, uint64_t *ttl_ms) noexcept nogil:

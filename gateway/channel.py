@@ -10,9 +10,8 @@ from amqp091 import methods, refusals
 from amqp091.constants import BASIC_PUBLISH
 from amqp091.errors import AMQPError, ChannelError, PreconditionFailed
 from amqp091.method_table import BasicCancel
-from amqp091.tables import decode_table
 from gateway.consumers import Consumer, ReplyConsumer
-from gateway.core import ChannelCore, Route
+from gateway.core import ChannelCore, Way
 from gateway.prefetch import ChannelPrefetch
 from gateway.refusal import attributed
 from topology import permissions
@@ -87,24 +86,29 @@ class Channel(ChannelCore):
 
     # publishing: hooks of the core, on a route not remembered
 
-    def route_uses_headers(self, exchange: bytes) -> bool:
-        return self.connection.gateway.replica.depends_on_headers(self.connection.vhost, _text(exchange))
+    def route_scope(self, exchange: bytes) -> int:
+        return self.connection.gateway.replica.scope(self.connection.vhost, _text(exchange))
 
-    def route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
+    def route(
+        self, exchange: bytes, routing_keys: tuple[bytes, ...], headers: bytes | None, has_delay: bool,
+        path: tuple[int, ...],
+    ) -> Way:
         try:
-            return self._route(exchange, routing_key, headers)
+            return self._route(_text(exchange), tuple(map(_text, routing_keys)), headers, has_delay, path)
         except AMQPError as error:
             raise attributed(error, BASIC_PUBLISH) from None
 
-    def _route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
-        name = _text(exchange)
-        self.require(permissions.WRITE, EXCHANGE, name)
-        if self.exchange(name).internal:
-            raise refusals.internal_exchange(name, self.connection.vhost)
-        key = _text(routing_key)
-        self.check_topic_write(name, key)
-        table = None if headers is None else decode_table(headers) if headers else {}
-        return self.connection.gateway.routes.find(self.connection.vhost, name, key, table)
+    def _route(
+        self, exchange: str, routing_keys: tuple[str, ...], headers: bytes | None, has_delay: bool,
+        path: tuple[int, ...],
+    ) -> Way:
+        connection = self.connection
+        self.require(permissions.WRITE, EXCHANGE, exchange)
+        if self.exchange(exchange).internal:
+            raise refusals.internal_exchange(exchange, connection.vhost)
+        for routing_key in routing_keys:
+            self.check_topic_write(exchange, routing_key)
+        return connection.gateway.routes.find(connection.vhost, exchange, routing_keys, headers, has_delay, path)
 
     # consuming
 

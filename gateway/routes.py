@@ -1,18 +1,30 @@
-"""Where a message goes, for all channels of the process: routes by (vhost, exchange, routing key).
+"""Where a message goes, for all channels of the process: routes by (vhost, exchange, routing keys).
 
 Asks the replica (for replies: the name itself, see gateway/replies.py) and remembers the answer until the
 topology moves, so that a thousand channels that publish alike route once. Checks no permission: those are per user.
 """
-from typing import Any, Final
+from typing import Final
 
-from gateway.core import KEEPS_ALL, Route
+from amqp091.tables import decode_table
+from gateway.core import KEEPS_ALL, KEEPS_NONE, KEEPS_PERSISTENT, Fork, Route, Way
 from gateway.replies import ReplyNames, is_reply_name
 from topology.arguments import keeps_all
-from topology.model import DEFAULT_EXCHANGE
+from topology.choice import Choice
+from topology.model import DEFAULT_EXCHANGE, Queue
 from topology.replica import Replica
+from topology.routing import Scope
 
 ROUTES_REMEMBERED_MAX: Final = 65_536
 """Routing keys are the clients' to choose: beyond this the memory starts anew."""
+
+Target = tuple[int, int, int]
+
+
+class _Undecided(Exception):
+    """The way on depends on a choice that each message makes for itself."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
 
 
 class RouteTable:
@@ -23,34 +35,70 @@ class RouteTable:
     def __init__(self, replica: Replica, reply_names: ReplyNames) -> None:
         self._replica = replica
         self._reply_names = reply_names
-        self._routes: dict[tuple[str, str, str], Route] = {}
+        self._routes: dict[tuple[str, str, tuple[str, ...], bool], Way] = {}
         self._version = replica.version
 
-    def find(self, vhost: str, exchange: str, routing_key: str, headers: dict[str, Any] | None) -> Route:
-        """NotFound for a missing exchange. With headers nothing is remembered."""
-        if headers is not None:
-            return self._made(vhost, exchange, routing_key, headers)
+    def find(
+        self, vhost: str, exchange: str, routing_keys: tuple[str, ...], headers: bytes | None = None,
+        has_delay: bool = False, path: tuple[int, ...] = (),
+    ) -> Way:
+        """NotFound for a missing exchange. Where headers count, and beyond a fork, nothing is remembered here.
+
+        `path`: what was chosen at the forks on the way so far. `headers`: the encoded table, empty where there is none;
+        None where it is known not to count.
+        """
+        scope = self._replica.scope(vhost, exchange)
+        if not scope & Scope.HEADERS:
+            headers = None
+        if path or headers is not None:
+            return self._made(vhost, exchange, routing_keys, headers, has_delay, path)
         if self._version != self._replica.version:
             self._routes.clear()
             self._version = self._replica.version
-        key = (vhost, exchange, routing_key)
-        route = self._routes.get(key)
-        if route is None:
-            route = self._made(vhost, exchange, routing_key, None)
+        key = vhost, exchange, routing_keys if scope & Scope.KEY else (), has_delay
+        way = self._routes.get(key)
+        if way is None:
+            way = self._made(vhost, exchange, routing_keys, None, has_delay, ())
             if len(self._routes) >= ROUTES_REMEMBERED_MAX:
                 self._routes.clear()
-            self._routes[key] = route
-        return route
+            self._routes[key] = way
+        return way
 
-    def _made(self, vhost: str, exchange: str, routing_key: str, headers: dict[str, Any] | None) -> Route:
-        if exchange == DEFAULT_EXCHANGE and is_reply_name(routing_key):
-            return self._reply_route(routing_key)
-        queues = self._replica.route(vhost, exchange, routing_key, headers).queues
-        return Route([
-            (queue.shard, queue.queue_id, KEEPS_ALL if keeps_all(queue) else queue.durable) for queue in queues
-        ])
+    def _made(
+        self, vhost: str, exchange: str, routing_keys: tuple[str, ...], headers: bytes | None, has_delay: bool,
+        path: tuple[int, ...],
+    ) -> Way:
+        replies: list[Target] = []
+        if exchange == DEFAULT_EXCHANGE:
+            replies = self._reply_targets(routing_keys)
+        chosen = iter(path)
 
-    def _reply_route(self, name: str) -> Route:
-        """RabbitMQ does not count a reply as routed, so a mandatory one comes back although it was delivered."""
-        place = self._reply_names.place(name)
-        return Route([] if place is None else [(place.shard, place.queue_id, False)], returns_mandatory=True)
+        def pick(choice: Choice) -> int:
+            for index in chosen:
+                return index % len(choice.destinations)     # an index from before the last change is none to rely on
+            raise _Undecided(choice)
+
+        table = None if headers is None else decode_table(headers) if headers else {}
+        try:
+            found = self._replica.route(
+                vhost, exchange, routing_keys[0], table, copies=routing_keys[1:], has_delay=has_delay, pick=pick
+            )
+        except _Undecided as undecided:
+            return Fork(undecided.choice, path)
+        # Neither a reply nor what waits for its time in the plugin counts as routed there: a mandatory one is returned.
+        return Route(
+            [*map(self._target, found.queues), *replies],
+            not found.queues,
+            delayed=map(self._target, found.delayed),
+        )
+
+    @staticmethod
+    def _target(queue: Queue) -> Target:
+        if not queue.durable:
+            return queue.shard, queue.queue_id, KEEPS_NONE
+        return queue.shard, queue.queue_id, KEEPS_ALL if keeps_all(queue) else KEEPS_PERSISTENT
+
+    def _reply_targets(self, routing_keys: tuple[str, ...]) -> list[Target]:
+        """The reply queues that are named, where they can be reached."""
+        places = [self._reply_names.place(key) for key in routing_keys if is_reply_name(key)]
+        return [(place.shard, place.queue_id, KEEPS_NONE) for place in places if place is not None]

@@ -12,7 +12,7 @@ from amqp091.errors import PreconditionFailed
 from amqp091.refusals import locked
 from topology import arguments as queue_arguments
 from topology.erlang import term, text
-from topology.exchanges import check_exchange_type
+from topology.exchanges import check_exchange_arguments, check_exchange_type
 from topology.model import ALTERNATE_EXCHANGE, EXCHANGE, QUEUE, Exchange, Queue
 from topology.names import check_not_default_exchange, check_not_reserved, described
 from topology.value_types import type_class, type_name
@@ -27,6 +27,7 @@ def check_exchange_declare(vhost: str, name: str, exchange_type: str, arguments:
     check_not_default_exchange(name)
     check_not_reserved(EXCHANGE, name)
     queue_arguments.check_name_argument(arguments, ALTERNATE_EXCHANGE, EXCHANGE, name, vhost)
+    check_exchange_arguments(vhost, name, exchange_type, arguments)
 
 
 def check_queue_declare(

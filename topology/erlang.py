@@ -32,7 +32,7 @@ def term(value: Any) -> str:
         return "<<" + ",".join(str(octet) for octet in value) + ">>"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'<<"{escaped}">>'
+        return f'<<"{escaped}">>' if escaped else "<<>>"
     if isinstance(value, dict):
         return "[" + ",".join(f"{{{term(key)},{type_name(item)},{term(item)}}}" for key, item in value.items()) + "]"
     return "[" + ",".join(f"{{{type_name(item)},{term(item)}}}" for item in value) + "]"

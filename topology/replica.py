@@ -8,26 +8,21 @@ else. Never talks to anybody.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from topology import changes, permissions
 from topology.changes import Op
+from topology.choice import Choice
 from topology.exchanges import TOPIC
 from topology.features import QueueFeatures
 from topology.model import Binding, Exchange, Kind, Permission, Policy, Queue, TopicPermission, User, Vhost
 from topology.passwords import verify_password
+from topology.routing import Pick, RouteResult, Scope
 from topology.vhost import VhostTopology
 
+NO_PROPERTIES: Final = b"\0\0"
 ABSENT_USER: Final = User("", "", "")
-
-
-@dataclass(frozen=True, slots=True)
-class RouteResult:
-    """Where a message goes: each queue once; none where it is unroutable."""
-
-    queues: list[Queue]
 
 
 class Replica:
@@ -231,15 +226,27 @@ class Replica:
     # where messages go
 
     def route(
-        self, vhost: str, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None
+        self, vhost: str, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None, *,
+        copies: Sequence[str] = (), has_delay: bool = False, properties: bytes = NO_PROPERTIES,
+        pick: Pick | None = None,
     ) -> RouteResult:
-        """The queues for a message. NotFound for a missing exchange; KeyError for a missing vhost."""
-        return RouteResult(self.vhosts[vhost].route(exchange, routing_key, headers))
+        """The queues for a message. NotFound for a missing exchange; KeyError for a missing vhost.
 
-    def depends_on_headers(self, vhost: str, exchange: str) -> bool:
-        """Whether a route by (exchange, routing key) alone could be wrong."""
+        `copies`: further routing keys, from CC and BCC. `has_delay`: x-delayed-message exchanges delay it. Where an
+        exchange chooses one of several destinations it looks into `properties` (flags and list), or `pick` decides.
+        """
+        if pick is None:
+            raw_key = routing_key.encode("utf-8", "surrogateescape")
+
+            def pick(choice: Choice) -> int:
+                return choice.index(raw_key, properties)
+
+        return self.vhosts[vhost].route(exchange, (routing_key, *copies), headers, has_delay=has_delay, pick=pick)
+
+    def scope(self, vhost: str, exchange: str) -> Scope:
+        """What of a message can change where this exchange sends it."""
         topology = self.vhosts.get(vhost)
-        return topology is not None and topology.depends_on_headers(exchange)
+        return Scope.KEY if topology is None else topology.scope(exchange)
 
     # who may do what
 

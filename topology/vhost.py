@@ -1,4 +1,4 @@
-"""Everything in one vhost, and the way of a message through it.
+"""Everything in one vhost. The way of a message through it is in topology/routing.py.
 
 Owns the exchanges with their routing tables, the queues, the bindings and the
 policies of one vhost. Never decides whether a change is allowed: it applies what the
@@ -6,12 +6,12 @@ catalog has decided, and applying a change twice is the same as once.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amqp091.refusals import missing
 from topology.bindings import BindingIndex
-from topology.exchanges import TABLES, RoutingTable, predeclared
+from topology.exchanges import Table, predeclared, table_of
 from topology.exchanges.default import DefaultTable
 from topology.limits import VHOST_LIMITS
 from topology.model import (
@@ -29,6 +29,7 @@ from topology.model import (
     Vhost,
 )
 from topology.policies import VhostPolicies
+from topology.routing import Pick, RouteResult, Scope, route, scope
 
 
 class VhostTopology:
@@ -43,8 +44,8 @@ class VhostTopology:
         self.policies = VhostPolicies()
         self.topic_permissions: dict[tuple[str, str], TopicPermission] = {}     # by user and exchange
         self.parameters: dict[tuple[str, str], Any] = {}    # by component and name
-        self._tables: dict[str, RoutingTable] = {}
-        self._headers_matter: dict[str, bool] = {}          # what depends_on_headers has found
+        self.tables: dict[str, Table] = {}
+        self._scopes: dict[str, Scope] = {}                 # what `scope` has found
         for exchange in predeclared(vhost.name):
             self.add_exchange(exchange)
 
@@ -55,11 +56,11 @@ class VhostTopology:
         if other is not None and other.type != exchange.type:
             self.remove_exchange(exchange.name)
         self.exchanges[exchange.name] = exchange
-        if exchange.name not in self._tables:
-            self._tables[exchange.name] = (
-                DefaultTable(self.queues) if exchange.name == DEFAULT_EXCHANGE else TABLES[exchange.type]()
+        if exchange.name not in self.tables:
+            self.tables[exchange.name] = (
+                DefaultTable(self.queues) if exchange.name == DEFAULT_EXCHANGE else table_of(exchange)
             )
-        self._headers_matter.clear()
+        self._scopes.clear()
 
     def remove_exchange(self, name: str) -> None:
         """The exchange and all bindings from it and to it."""
@@ -67,9 +68,9 @@ class VhostTopology:
             return
         for binding in [*self.bindings.from_source(name), *self.bindings.to_destination(Destination(EXCHANGE, name))]:
             self.remove_binding(binding.identity())
-        del self._tables[name]
+        del self.tables[name]
         self.policies.forget_exchange(name)
-        self._headers_matter.clear()
+        self._scopes.clear()
 
     def add_queue(self, queue: Queue) -> None:
         self.queues[queue.name] = queue
@@ -84,29 +85,29 @@ class VhostTopology:
         self.policies.forget_queue(queue.queue_id)
 
     def add_binding(self, binding: Binding) -> None:
-        table = self._tables.get(binding.source)
+        table = self.tables.get(binding.source)
         if table is None or not self.exists(binding.target) or not self.bindings.add(binding):
             return
         table.add(binding)
         if binding.destination_kind == EXCHANGE:
-            self._headers_matter.clear()
+            self._scopes.clear()
 
     def remove_binding(self, identity: BindingIdentity) -> None:
         binding = self.bindings.remove(identity)
         if binding is None:
             return
-        self._tables[binding.source].remove(binding)
+        self.tables[binding.source].remove(binding)
         if binding.destination_kind == EXCHANGE:
-            self._headers_matter.clear()
+            self._scopes.clear()
 
     def set_policy(self, policy: Policy) -> None:
         """Adds or replaces it."""
         self.policies.set(policy)
-        self._headers_matter.clear()
+        self._scopes.clear()
 
     def clear_policy(self, operator: bool, name: str) -> None:
         self.policies.clear(operator, name)
-        self._headers_matter.clear()
+        self._scopes.clear()
 
     # questions
 
@@ -120,52 +121,23 @@ class VhostTopology:
         kind, name = destination
         return name in (self.queues if kind == QUEUE else self.exchanges)
 
-    def route(self, exchange_name: str, routing_key: str, headers: Mapping[str, Any] | None) -> list[Queue]:
-        """The queues that a message goes to, each once."""
+    def alternate(self, exchange: Exchange) -> str | None:
+        """The exchange that gets what this one cannot route."""
+        return self.policies.alternate(exchange)
+
+    def route(
+        self, exchange_name: str, routing_keys: Sequence[str], headers: Mapping[str, Any] | None, *,
+        has_delay: bool, pick: Pick,
+    ) -> RouteResult:
+        """See topology/routing.py. NotFound for a missing exchange."""
         exchange = self.exchanges.get(exchange_name)
         if exchange is None:
             raise missing(EXCHANGE, exchange_name, self.vhost.name)
-        queues: dict[str, Queue] = {}
-        pending = [exchange]
-        seen = {exchange_name}
-        while pending:
-            exchange = pending.pop()
-            found = self._tables[exchange.name].match(routing_key, headers)
-            if not found:
-                alternate = self.policies.alternate(exchange)
-                if alternate is not None:
-                    found = (Destination(EXCHANGE, alternate),)
-            for kind, name in found:
-                if kind == QUEUE:
-                    queues[name] = self.queues[name]
-                elif name not in seen and name in self.exchanges:
-                    # The second condition is for alternate exchanges alone: they may be declared later or never.
-                    seen.add(name)
-                    pending.append(self.exchanges[name])
-        return list(queues.values())
+        return route(self, exchange, routing_keys, headers, has_delay=has_delay, pick=pick)
 
-    def depends_on_headers(self, exchange_name: str) -> bool:
-        """Whether the headers of a message can change where this exchange sends it."""
-        known = self._headers_matter.get(exchange_name)
+    def scope(self, exchange_name: str) -> Scope:
+        """What of a message can change where this exchange sends it."""
+        known = self._scopes.get(exchange_name)
         if known is None:
-            known = self._headers_matter[exchange_name] = self._reaches_headers(exchange_name)
+            known = self._scopes[exchange_name] = scope(self, exchange_name)
         return known
-
-    def _reaches_headers(self, exchange_name: str) -> bool:
-        pending = [exchange_name]
-        seen = {exchange_name}
-        while pending:
-            exchange = self.exchanges.get(pending.pop())
-            if exchange is None:
-                continue
-            if self._tables[exchange.name].uses_headers:
-                return True
-            onward = [*self.bindings.exchanges_of(exchange.name)]
-            alternate = self.policies.alternate(exchange)
-            if alternate is not None:
-                onward.append(alternate)
-            for name in onward:
-                if name not in seen:
-                    seen.add(name)
-                    pending.append(name)
-        return False

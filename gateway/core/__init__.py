@@ -12,7 +12,7 @@ Classes (signatures with types in the .pyi beside each module):
     GatewayCore     one per process         gateway/core/gateway.pyi
     ConnectionCore  one per AMQP connection gateway/core/connection.pyi
     ChannelCore     one per open channel    gateway/core/channel.pyi
-    Route           where a key goes        gateway/core/routes.pyi
+    Route, Fork     where a key goes        gateway/core/routes.pyi
 
 A turn of the loop, as the worker drives it:
 
@@ -78,10 +78,12 @@ from gateway.core.gateway import (
     SHARD_COUNT_MAX,
     GatewayCore,
 )
-from gateway.core.routes import KEEPS_ALL, Route
+from gateway.core.routes import KEEPS_ALL, KEEPS_NONE, KEEPS_PERSISTENT, Fork, Route, Way
 
 __all__ = [
     "KEEPS_ALL",
+    "KEEPS_NONE",
+    "KEEPS_PERSISTENT",
     "KIND_EVENT",
     "KIND_REQUEST",
     "KIND_RESPONSE",
@@ -93,6 +95,8 @@ __all__ = [
     "SHARD_COUNT_MAX",
     "ChannelCore",
     "ConnectionCore",
+    "Fork",
     "GatewayCore",
     "Route",
+    "Way",
 ]

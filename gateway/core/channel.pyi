@@ -1,5 +1,5 @@
 from gateway.core.connection import ConnectionCore
-from gateway.core.routes import Route
+from gateway.core.routes import Way
 
 class ChannelCore:
     """One open channel. Subclasses call super().__init__(connection, number), which enters it under its number."""
@@ -68,12 +68,19 @@ class ChannelCore:
     def release(self) -> None: ...
 
     # hooks
-    def route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
-        """Checks write permission, existence, internal; then routes. `headers`: the encoded table with its length,
-        where route_uses_headers said so (empty where the message has none). Remembered until topology_version
-        moves; a raised error is not."""
-    def route_uses_headers(self, exchange: bytes) -> bool:
-        """Whether routes from this exchange depend on headers; False where it does not exist. Asked before route."""
+    def route(
+        self, exchange: bytes, routing_keys: tuple[bytes, ...], headers: bytes | None, has_delay: bool,
+        path: tuple[int, ...],
+    ) -> Way:
+        """Checks write permission, existence, internal, topic permissions; then routes. Remembered until
+        topology_version moves; a raised error is not.
+
+        `routing_keys`: that of the publish, then those of CC and BCC, each once. `headers`: the encoded table with its
+        length (empty where the message has none), or None where it is not looked at. `has_delay`: x-delayed-message
+        exchanges delay the message. `path`: beyond a fork, what was chosen there and at the forks before it."""
+    def route_scope(self, exchange: bytes) -> int:
+        """What routes from this exchange depend on: 1 the routing keys, 2 the headers, flags; 0 neither. Asked
+        before route."""
     def on_settled(self) -> None:
         """Deliveries were settled (once per receive), only while notify_settled."""
     def on_get_ok(self, request_id: int) -> None:

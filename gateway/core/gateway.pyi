@@ -69,5 +69,7 @@ class GatewayCore:
     def send_outgoing(self, shard: int) -> None:
         """The outgoing batch has grown large within a turn: give it to the link and call sent(). Doing nothing is
         allowed: it grows on."""
+    def wall_clock_ms(self) -> int:
+        """Milliseconds since 1970. Asked for a message that is to be delayed."""
     def on_json(self, shard: int, kind: int, request_id: int, document: bytes) -> None:
         """KIND_RESPONSE or KIND_EVENT (KIND_REQUEST too, should a shard ever ask), in record order."""

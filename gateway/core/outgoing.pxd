@@ -16,6 +16,10 @@ cdef struct Outgoing:
     uint32_t channel            # handle
     uint64_t ttl_ms
     uint64_t publish_sequence   # 0 outside confirm mode
+    uint64_t not_before_ms      # 0: ready at once
+    # the same for delayed groups of the route; not set where it has none
+    const ContentHeader *late_header
+    uint64_t late_not_before_ms
 
 
 cdef size_t publish_record_bytes(const Outgoing *message, const RouteGroup *group) noexcept nogil
@@ -26,6 +30,14 @@ cdef int append_settle(
 cdef int append_credit(GatewayState gateway, uint32_t shard, uint32_t connection, uint64_t delivered_bytes) except -1
 cdef int append_json(
     GatewayState gateway, uint32_t shard, uint8_t kind, uint32_t request_id, const uint8_t[::1] document) except -1
+
+
+cdef inline const ContentHeader *header_for(const Outgoing *message, const RouteGroup *group) noexcept nogil:
+    return message.late_header if group.delayed else message.header
+
+
+cdef inline uint64_t not_before_for(const Outgoing *message, const RouteGroup *group) noexcept nogil:
+    return message.late_not_before_ms if group.delayed else message.not_before_ms
 
 
 cdef inline Batch batch_of(GatewayState gateway, uint32_t shard):

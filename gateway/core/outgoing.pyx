@@ -6,17 +6,18 @@ Knows the formats alone: what is sent, when and to whom is decided by its caller
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT
+from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader
 from bus.batch cimport Batch
 from bus.records cimport (
-    KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_CONFIRM, PUBLISH_PERSISTENT, SETTLE_MULTIPLE, CreditRecord,
-    JsonRecord, PublishRecord, SettleRecord, aligned,
+    KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT, SETTLE_MULTIPLE,
+    CreditRecord, JsonRecord, PublishRecord, SettleRecord, aligned,
 )
 from gateway.core.routes cimport Route, RouteGroup
 from gateway.core.state cimport GatewayState
 
 cdef enum:
     QUEUE_ID_BYTES = 4
+    TIME_BYTES = 8
     # A batch of this size does not wait for the end of the turn: links have a limit for one, and no room for many.
     BATCH_BYTES_MAX = 1 << 20
 
@@ -31,9 +32,10 @@ cdef uint8_t *reserve_outgoing(GatewayState gateway, uint32_t shard, size_t n) e
 cdef size_t publish_record_bytes(const Outgoing *message, const RouteGroup *group) noexcept nogil:
     return (
         sizeof(PublishRecord)
+        + (TIME_BYTES if not_before_for(message, group) else 0)
         + aligned(<size_t> group.queue_count * QUEUE_ID_BYTES)
         + aligned(<size_t> message.publish.exchange_bytes + message.publish.routing_key_bytes
-                  + message.header.properties_bytes + message.body_bytes)
+                  + header_for(message, group).properties_bytes + message.body_bytes)
     )
 
 
@@ -47,33 +49,38 @@ cdef void write_publish(uint8_t *out, const Outgoing *message, Route route, cons
     cdef PublishRecord *record = <PublishRecord *> out
     cdef size_t record_bytes = publish_record_bytes(message, group)
     cdef size_t queues_bytes = <size_t> group.queue_count * QUEUE_ID_BYTES
+    cdef const ContentHeader *header = header_for(message, group)
+    cdef uint64_t not_before_ms = not_before_for(message, group)
     cdef uint8_t *end = out + record_bytes
     memset(end - 8, 0, 8)
     record.record_bytes = <uint32_t> record_bytes
     record.kind = KIND_PUBLISH
     record.flags = 0
-    if message.header.delivery_mode == DELIVERY_MODE_PERSISTENT:
+    if header.delivery_mode == DELIVERY_MODE_PERSISTENT:
         record.flags |= PUBLISH_PERSISTENT
     if message.publish_sequence:
         record.flags |= PUBLISH_CONFIRM
     record.queue_count = group.queue_count
     record.channel = message.channel
-    record.properties_bytes = message.header.properties_bytes
+    record.properties_bytes = header.properties_bytes
     record.publish_sequence = message.publish_sequence
     record.body_bytes = message.body_bytes
     record.exchange_bytes = message.publish.exchange_bytes
     record.routing_key_bytes = message.publish.routing_key_bytes
-    record.priority = message.header.priority
+    record.priority = header.priority
     record.reserved = 0
     record.ttl_ms = message.ttl_ms
     out += sizeof(PublishRecord)
+    if not_before_ms:
+        record.flags |= PUBLISH_DELAYED
+        out = put(out, &not_before_ms, TIME_BYTES)
     out = put(out, route.queue_ids + group.first_queue, queues_bytes)
     if queues_bytes & 4:
         memset(out, 0, QUEUE_ID_BYTES)
         out += QUEUE_ID_BYTES
     out = put(out, message.publish.exchange, message.publish.exchange_bytes)
     out = put(out, message.publish.routing_key, message.publish.routing_key_bytes)
-    out = put(out, message.header.properties, message.header.properties_bytes)
+    out = put(out, header.properties, header.properties_bytes)
     if message.body_bytes:
         put(out, message.body, message.body_bytes)
 

@@ -53,6 +53,17 @@ def copies_no_array(name: bytes, headers: bytes) -> PreconditionFailed:
     )
 
 
+def invalid_deliver_at(name: bytes, headers: bytes) -> PreconditionFailed:
+    """`headers`: the table with its length word, found well-formed."""
+    key = name.decode()
+    value = decode_table(headers)[key]
+    if type_name(value) in ("timestamp", "signedint", "long"):
+        fault = f"{value} lies beyond the year 9999"
+    else:
+        fault = f"expected a timestamp or an integer (milliseconds since 1970), got {type_name(value)}"
+    return PreconditionFailed(f"invalid header '{key}': {fault}", method=BASIC_PUBLISH)
+
+
 def no_reply_consumer() -> PreconditionFailed:
     return PreconditionFailed("fast reply consumer does not exist", method=BASIC_PUBLISH)
 

@@ -3,22 +3,23 @@
 
 Size was checked when the content header came, so that an oversized body is not collected. What the
 core cannot know (write permission, existence, internal) is asked once per route through the
-hook; reply-to, expiration, copies and user-id are checked per message. Nothing is kept of a publish but its
+hook; reply-to, expiration, special headers and user-id are checked per message. Nothing is kept of a publish but its
 number in the confirm window.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, strlen
+from libc.string cimport memcmp, memset
 
 from amqp091.renderer cimport NACK_FRAME_BYTES, return_bytes, write_nack, write_return
-from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, field_letter, parse_expiration
+from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, parse_expiration
 from bus.batch cimport Batch
 from bus.records cimport NO_TTL
 from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run, refuse
 from gateway.core.outgoing cimport Outgoing, publish_record_bytes, reserve_outgoing, write_publish
 from gateway.core.replies cimport asks_for_replies, with_reply_to
-from gateway.core.routes cimport (
-    ROUTE_BY_HEADERS, ROUTE_BY_KEY, CachedRoute, Route, RouteGroup, RouteKey, find_route, forget_routes,
-    remember_route, waits_for_disk,
+from gateway.core.routes cimport Route, RouteGroup, waits_for_disk
+from gateway.core.routing cimport route_of
+from gateway.core.special_headers cimport (
+    HEADER_BCC, HEADER_DELIVER_AT, SpecialHeaders, check_special, read_special, with_delay_taken, without_bcc,
 )
 from gateway.core.state cimport (
     ChannelState, ConnectionState, GatewayState, ShardState, list_confirm, reserve_output,
@@ -40,10 +41,18 @@ cdef int publish(
 ) except -1:
     """Checks, routes and sends a publish whose pieces lie in the caller's memory."""
     cdef ConnectionState connection = channel.connection
-    cdef Route route = route_of(channel, method, header)
+    cdef Route route
     cdef Outgoing message
-    cdef ContentHeader rewritten
+    cdef SpecialHeaders special
+    cdef ContentHeader stripped, rewritten, late
     cdef bytes properties
+    memset(&special, 0, sizeof(SpecialHeaders))
+    if header.headers != NULL:
+        read_special(header, &special)
+        if special.found & HEADER_BCC and not special.faulty:
+            without_bcc(&channel.gateway.stripped, header, &stripped)
+            header = &stripped
+    route = route_of(channel, method, header, &special)
     if channel.closing or connection.closing or connection.is_closed:
         return 0                    # the hook ended it
     if header.reply_to != NULL and asks_for_replies(header):
@@ -53,8 +62,8 @@ cdef int publish(
     if header.expiration != NULL:
         if parse_expiration(header.expiration, header.expiration_bytes, &message.ttl_ms) < 0:
             raise publish_errors.invalid_expiration(header.expiration[:header.expiration_bytes])
-    if header.headers != NULL:
-        check_copies(header)
+    if special.faulty:
+        check_special(&special, header)
     if header.user_id != NULL and not connection.impersonator:
         check_user_id(connection, header)
     message.publish = method
@@ -63,6 +72,9 @@ cdef int publish(
     message.body_bytes = <uint32_t> header.body_size
     message.channel = channel.handle
     message.publish_sequence = 0
+    message.not_before_ms = 0
+    if special.found & HEADER_DELIVER_AT or route.has_delayed:
+        set_times(channel, &message, route, &special, &late)
     if method.mandatory and (route.group_count == 0 or route.returns_mandatory):
         return_unroutable(channel, &message)
     if route.group_count:
@@ -77,14 +89,19 @@ cdef int publish(
     return 0
 
 
-cdef int check_copies(const ContentHeader *header) except -1:
-    """The headers CC and BCC name further routing keys: arrays, or the publish is refused."""
-    cdef uint8_t letter
-    cdef const char *name
-    for name in [<const char *> b"CC", <const char *> b"BCC"]:
-        letter = field_letter(header.headers, header.headers_bytes, name, strlen(name))
-        if letter != 0 and letter != c'A':
-            raise publish_errors.copies_no_array(name, header.headers[:header.headers_bytes])
+cdef int set_times(
+    ChannelState channel, Outgoing *message, Route route, const SpecialHeaders *special, ContentHeader *late
+) except -1:
+    """When queues have it ready: not before x-deliver-at, and behind a delayed exchange not before x-delay is over."""
+    cdef uint64_t now_ms = (<object> channel.gateway).wall_clock_ms()
+    if special.deliver_at_ms > now_ms:
+        message.not_before_ms = special.deliver_at_ms
+    if route.has_delayed:
+        with_delay_taken(&channel.gateway.late, message.header, special.delay_ms, late)
+        message.late_header = late
+        message.late_not_before_ms = now_ms + special.delay_ms
+        if message.late_not_before_ms < message.not_before_ms:
+            message.late_not_before_ms = message.not_before_ms
     return 0
 
 
@@ -96,47 +113,6 @@ cdef int check_user_id(ConnectionState connection, const ContentHeader *header) 
     ):
         raise publish_errors.wrong_user_id(header.user_id[:header.user_id_bytes], connection.user_id)
     return 0
-
-
-cdef Route route_of(ChannelState channel, const Publish *method, const ContentHeader *header):
-    """From the channel's memory, or from the Python side (which raises where the publish is not allowed)."""
-    cdef uint64_t version = channel.gateway.topology_version
-    cdef RouteKey key
-    cdef CachedRoute *known
-    cdef bytes exchange
-    cdef Route route
-    if channel.routes.version != version:
-        forget_routes(&channel.routes)
-        channel.routes.version = version
-    key.kind = ROUTE_BY_KEY
-    key.exchange = method.exchange
-    key.exchange_bytes = method.exchange_bytes
-    key.routing_key = method.routing_key
-    key.routing_key_bytes = method.routing_key_bytes
-    key.headers = header.headers
-    key.headers_bytes = header.headers_bytes if header.headers != NULL else 0
-    known = find_route(&channel.routes, &key)
-    if known != NULL and known.route != NULL:
-        return <Route> known.route
-    exchange = method.exchange[:method.exchange_bytes]
-    if known == NULL and (<object> channel).route_uses_headers(exchange):
-        remember_route(&channel.routes, &key, None)
-        known = find_route(&channel.routes, &key)
-    if known != NULL:
-        key.kind = ROUTE_BY_HEADERS
-        known = find_route(&channel.routes, &key)
-        if known != NULL:
-            return <Route> known.route
-    route = (<object> channel).route(
-        exchange,
-        method.routing_key[:method.routing_key_bytes],
-        (header.headers[:key.headers_bytes] if key.headers_bytes else b"") if key.kind == ROUTE_BY_HEADERS else None,
-    )
-    if route is None:
-        raise TypeError("route() must return a Route")
-    if channel.gateway.topology_version == version and not channel.is_closed:
-        remember_route(&channel.routes, &key, route)
-    return route
 
 
 cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:

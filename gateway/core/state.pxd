@@ -5,7 +5,7 @@ from amqp091.property_edit cimport Scratch
 from bus.batch cimport Batch
 from gateway.core.confirms cimport LEVEL_COUNT, PublishWindow, RunQueue
 from gateway.core.handles cimport HandleList, HandleTable
-from gateway.core.routes cimport RouteCache
+from gateway.core.route_cache cimport RouteCache
 from gateway.core.unacked cimport UnackedRing
 
 
@@ -36,6 +36,8 @@ cdef class GatewayState:
     cdef HandleList to_credit           # connections whose output was taken
     cdef list dirty_connections
     cdef list spare_outputs             # batches that transports have, to be used again when they are done
+    cdef Scratch stripped               # changed properties of the publish that is being handled
+    cdef Scratch late
     cdef dict expected_gets             # request id: (channel, shard, no_ack)
     cdef Scratch offset_field           # of one delivery: stream_offsets.pyx
     cdef Scratch edited

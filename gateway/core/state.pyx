@@ -21,7 +21,7 @@ from amqp091.property_edit cimport free_scratch
 from bus.batch cimport Batch
 from gateway.core.confirms cimport LEVEL_COUNT, free_runs, free_window
 from gateway.core.handles cimport free_handle, free_table, push_handle
-from gateway.core.routes cimport forget_routes
+from gateway.core.route_cache cimport forget_routes
 from gateway.core.unacked cimport free_unacked
 
 cdef extern from "Python.h":
@@ -58,6 +58,8 @@ cdef class GatewayState:
         free_scratch(&self.offset_field)
         free_scratch(&self.edited)
         free(self.flooded)
+        free_scratch(&self.stripped)
+        free_scratch(&self.late)
 
 
 cdef class ConnectionState:

@@ -10,6 +10,7 @@ from topology.model import QUEUE, Binding, Destination, Queue
 class DefaultTable:
     """Looks at the queues of the vhost; holds no bindings."""
 
+    uses_key = True
     uses_headers = False
 
     def __init__(self, queues: Mapping[str, Queue]) -> None:

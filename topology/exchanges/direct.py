@@ -13,6 +13,7 @@ NOWHERE: Final = Destinations()
 class DirectTable:
     """Binding key to destinations."""
 
+    uses_key = True
     uses_headers = False
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from topology.model import Binding, Destination
 class FanoutTable:
     """All destinations."""
 
+    uses_key = False
     uses_headers = False
 
     def __init__(self) -> None:

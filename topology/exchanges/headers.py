@@ -85,6 +85,7 @@ class _Pattern:
 class HeadersTable:
     """Bindings found by the header fields they ask for, so a match need not try each of them."""
 
+    uses_key = False
     uses_headers = True
 
     def __init__(self) -> None:

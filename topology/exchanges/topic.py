@@ -36,6 +36,7 @@ class _Node:
 class TopicTable:
     """A trie of the words of binding keys."""
 
+    uses_key = True
     uses_headers = False
 
     def __init__(self) -> None:

@@ -5,8 +5,8 @@ from amqp091.refusals import missing
 from broker.catalog.core import Catalog, Message
 from broker.catalog.requests.checks import vhost_named
 from topology import changes
-from topology.exchanges import HEADERS, check_match_arguments
-from topology.model import EXCHANGE, Binding
+from topology.exchanges import check_binding
+from topology.model import EXCHANGE, QUEUE, Binding
 from topology.names import check_not_default_exchange
 
 
@@ -25,8 +25,7 @@ async def bind(catalog: Catalog, binding: Binding) -> Message:
         raise missing(EXCHANGE, binding.source, binding.vhost)
     if not vhost.exists(binding.target):
         raise missing(binding.destination_kind, binding.destination, binding.vhost)
-    if source.type == HEADERS:
-        check_match_arguments(binding.arguments)
+    check_binding(source, binding, vhost.queues[binding.destination] if binding.destination_kind == QUEUE else None)
     if vhost.bindings.get(binding.identity()) is not None:
         await catalog.settled()
         return {"created": False}

@@ -5,11 +5,13 @@ from typing import Any
 import orjson
 
 from amqp091.errors import AMQPError, NotFound
-from gateway.core import ChannelCore, ConnectionCore, GatewayCore, Route
+from gateway.core import ChannelCore, ConnectionCore, GatewayCore, Route, Way
 from tests.unit.gateway_core import frames, records
 
 CHANNEL_OPEN = (20, 10)
 FRAME_MAX = 131_072
+NOW_MS = 1_700_000_000_000
+SCOPES = {b"headers": 3, b"fanout": 0}
 
 
 class Gateway(GatewayCore):
@@ -19,6 +21,7 @@ class Gateway(GatewayCore):
         super().__init__(shard_count, **limits)
         self.documents: list[tuple[int, int, int, Any]] = []
         self.on_document: Callable[[], None] | None = None
+        self.now_ms = NOW_MS
         self.next_numbers = [1] * shard_count
         for shard in range(shard_count):
             self.shard_up(shard)
@@ -27,6 +30,9 @@ class Gateway(GatewayCore):
         self.documents.append((shard, kind, request_id, orjson.loads(document)))
         if self.on_document is not None:
             self.on_document()
+
+    def wall_clock_ms(self) -> int:
+        return self.now_ms
 
     def send(self, shard: int = 0) -> list[Any]:
         """What the worker does at the end of a turn, for one shard: the records of the batch."""
@@ -52,16 +58,22 @@ class Channel(ChannelCore):
         self.got: list[int] = []
         self.committed: list[bool] = []
 
-    def route(self, exchange: bytes, routing_key: bytes, headers: bytes | None) -> Route:
+    def route(
+        self, exchange: bytes, routing_keys: tuple[bytes, ...], headers: bytes | None, has_delay: bool,
+        path: tuple[int, ...],
+    ) -> Way:
+        routing_key = routing_keys[0]
         self.asked.append((exchange, routing_key, headers))
+        if self.connection.ways is not None:
+            return self.connection.ways(exchange, routing_keys, headers, has_delay, path)
         answer = self.connection.routes.get((exchange, routing_key, headers), self.connection.routes.get(routing_key))
         if answer is None:
             raise NotFound("no exchange", class_id=60, method_id=40)
-        route: Route = answer() if callable(answer) else answer
-        return route
+        way: Way = answer() if callable(answer) else answer
+        return way
 
-    def route_uses_headers(self, exchange: bytes) -> bool:
-        return exchange == b"headers"
+    def route_scope(self, exchange: bytes) -> int:
+        return SCOPES.get(exchange, 1)
 
     def on_settled(self) -> None:
         self.settled += 1
@@ -82,6 +94,7 @@ class Connection(ConnectionCore):
         self.methods: list[tuple[int, int, int, bytes]] = []
         self.errors: list[tuple[int, AMQPError]] = []
         self.held: list[int] = []
+        self.ways: Callable[..., Way] | None = None     # answers instead of `routes`
         self.on_method_do: Callable[..., Any] | None = None
         self.routes: dict[Any, Any] = {
             b"q": Route([(0, 10, True)]),

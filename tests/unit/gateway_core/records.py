@@ -9,7 +9,7 @@ PUBLISH, SETTLE, CREDIT, REQUEST, RESPONSE, EVENT = 1, 2, 3, 4, 5, 6
 STREAM = 2
 DELIVER, GET_OK, WATERMARK, REFUSED = 16, 17, 18, 19
 ACK, REQUEUE, REJECT, REQUEUE_FAILED = 0, 1, 2, 3
-PERSISTENT, CONFIRM = 1, 2
+PERSISTENT, CONFIRM, DELAYED = 1, 2, 4
 NO_TTL = 0xFFFF_FFFF_FFFF_FFFF
 NO_PROPERTIES = b"\x00\x00"
 
@@ -74,6 +74,7 @@ class Published:
     body: bytes
     priority: int
     ttl_ms: int
+    not_before_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,12 @@ def read(batch: bytes) -> list[Any]:
         if kind == PUBLISH:
             (channel, properties_bytes, sequence, body_bytes, exchange_bytes, key_bytes, priority, _, ttl_ms) = (
                 struct.unpack_from("<IIQIBBBBQ", record, 8))
-            queues = struct.unpack_from(f"<{extra}I", record, 40)
-            at = 40 + (extra * 4 + 7) // 8 * 8
+            at, not_before_ms = 40, None
+            if flags & DELAYED:
+                (not_before_ms,) = struct.unpack_from("<Q", record, at)
+                at += 8
+            queues = struct.unpack_from(f"<{extra}I", record, at)
+            at += (extra * 4 + 7) // 8 * 8
             names = []
             for length in (exchange_bytes, key_bytes, properties_bytes, body_bytes):
                 names.append(record[at : at + length])
@@ -116,7 +121,8 @@ def read(batch: bytes) -> list[Any]:
             exchange, routing_key, properties, body = names
             assert len(record) - at < 8 and not any(record[at:]), "padding is zero and shorter than 8"
             records.append(Published(
-                channel, flags, sequence, queues, exchange, routing_key, properties, body, priority, ttl_ms))
+                channel, flags, sequence, queues, exchange, routing_key, properties, body, priority, ttl_ms,
+                not_before_ms))
         elif kind == SETTLE:
             assert size == 24
             channel, _, sequence = struct.unpack_from("<IIQ", record, 8)

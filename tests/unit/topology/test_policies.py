@@ -6,6 +6,7 @@ import pytest
 from topology import changes
 from topology.model import Binding, Exchange, Policy, Queue
 from topology.replica import Replica
+from topology.routing import Scope
 
 VHOST = "/"
 QUEUES = {"orders": "classic", "mail": "classic", "ledger": "quorum"}
@@ -197,11 +198,11 @@ def test_loops_of_alternates_end() -> None:
 def test_whether_headers_matter_follows_the_policies() -> None:
     world = Exchanges()
     world.exchange("by-headers", "headers")
-    assert not world.replica.depends_on_headers(VHOST, "source")
+    assert not world.replica.scope(VHOST, "source") & Scope.HEADERS
     world.set(policy("p", "^source$", alternate_exchange="by-headers"))
-    assert world.replica.depends_on_headers(VHOST, "source")
+    assert world.replica.scope(VHOST, "source") & Scope.HEADERS
     world.clear(policy("p"))
-    assert not world.replica.depends_on_headers(VHOST, "source")
+    assert not world.replica.scope(VHOST, "source") & Scope.HEADERS
 
 
 def test_an_exchange_declared_again_is_looked_at_again() -> None:

@@ -8,6 +8,7 @@ from amqp091.errors import NotFound
 from topology import changes
 from topology.model import Binding, Exchange, Queue
 from topology.replica import Replica
+from topology.routing import Scope
 
 SEED = 20_261_121
 
@@ -130,16 +131,16 @@ def test_what_depends_on_headers(world: World) -> None:
     replica = world.replica
     world.exchange("x", "fanout")
     world.exchange("middle", "fanout")
-    assert not replica.depends_on_headers("/", "x")
+    assert not replica.scope("/", "x") & Scope.HEADERS
     through = world.bind("x", "middle", kind="exchange")
     onward = world.bind("middle", "amq.headers", kind="exchange")
-    assert replica.depends_on_headers("/", "x")
-    assert replica.depends_on_headers("/", "amq.match")
+    assert replica.scope("/", "x") & Scope.HEADERS
+    assert replica.scope("/", "amq.match") & Scope.HEADERS
     world.unbind(onward)
-    assert not replica.depends_on_headers("/", "x")
+    assert not replica.scope("/", "x") & Scope.HEADERS
     world.unbind(through)
     world.exchange("y", arguments={"alternate-exchange": "amq.headers"})
-    assert replica.depends_on_headers("/", "y")
+    assert replica.scope("/", "y") & Scope.HEADERS
 
 
 def test_a_deleted_queue_takes_its_bindings_with_it(world: World) -> None:
