@@ -97,9 +97,11 @@ cdef struct ContentHeader:
     const uint8_t *headers      # the table with its length word, as tables.decode_table takes it
     const uint8_t *reply_to
     const uint8_t *expiration
+    const uint8_t *message_id
     const uint8_t *user_id
     uint8_t reply_to_bytes
     uint8_t expiration_bytes
+    uint8_t message_id_bytes
     uint8_t user_id_bytes
     uint8_t delivery_mode       # 0 where absent
     uint8_t priority            # 0 where absent

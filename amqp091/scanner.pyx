@@ -137,10 +137,12 @@ cdef int parse_properties(const uint8_t *properties, size_t n, ContentHeader *he
     header.headers = NULL
     header.reply_to = NULL
     header.expiration = NULL
+    header.message_id = NULL
     header.user_id = NULL
     header.headers_bytes = 0
     header.reply_to_bytes = 0
     header.expiration_bytes = 0
+    header.message_id_bytes = 0
     header.user_id_bytes = 0
     header.delivery_mode = 0
     header.priority = 0
@@ -182,7 +184,8 @@ cdef int parse_properties(const uint8_t *properties, size_t n, ContentHeader *he
     if flags & PROPERTY_EXPIRATION and not take_shortstr(
             properties, n, &at, &header.expiration, &header.expiration_bytes):
         return SCAN_SYNTAX
-    if flags & PROPERTY_MESSAGE_ID and not take_shortstr(properties, n, &at, &skipped, &skipped_bytes):
+    if flags & PROPERTY_MESSAGE_ID and not take_shortstr(
+            properties, n, &at, &header.message_id, &header.message_id_bytes):
         return SCAN_SYNTAX
     if flags & PROPERTY_TIMESTAMP:
         if n - at < 8:
@@ -469,6 +472,7 @@ def read_content_header(const uint8_t[::1] payload not None):
         "headers": text_or_none(header.headers, header.headers_bytes),
         "reply_to": text_or_none(header.reply_to, header.reply_to_bytes),
         "expiration": text_or_none(header.expiration, header.expiration_bytes),
+        "message_id": text_or_none(header.message_id, header.message_id_bytes),
         "user_id": text_or_none(header.user_id, header.user_id_bytes),
     }
 

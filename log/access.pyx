@@ -52,6 +52,7 @@ def append(Store store not None, bint durable, message, queue_ids, numbers, attr
     m.persistent = message.persistent
     m.delayed = message.delayed
     m.died = message.died
+    m.handed_over = False
     m.ttl_ms = message.ttl_ms
     m.received_at_ms = message.received_at_ms
     result = np.zeros(ids.shape[0], ENTRY_DTYPE)
@@ -130,7 +131,7 @@ def append_many(Store store not None, bint durable, bytes content not None, uint
     m.body_bytes = len(content)
     m.exchange_bytes = m.routing_key_bytes = m.priority = 0
     m.persistent = durable
-    m.delayed = m.died = False
+    m.delayed = m.died = m.handed_over = False
     m.ttl_ms = C_NO_TTL
     m.received_at_ms = 1
     for i in range(count):

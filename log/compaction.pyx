@@ -22,11 +22,28 @@ DEAD_PER_LIVE_MIN = 3
 # Small files pin little; and each start leaves one.
 COMPACTED_BYTES_MIN = 1 << 20
 
+cdef enum:
+    # Of an id of a message, with its place in the index.
+    IDENTIFIER_STORED_BYTES = 112
+
+
+cdef bint is_sparse(Segment segment):
+    """Whether what is live in it is a small part: of its entries, or, where that are ids of messages, of its bytes."""
+    cdef uint64_t part = 1 + <uint64_t> DEAD_PER_LIVE_MIN
+    cdef uint64_t messages = segment.live - segment.live_identifiers
+    if segment.live * part <= segment.slots_used:
+        return True
+    return (
+        segment.live_identifiers > 0 and messages * part <= segment.slots_used - segment.live_identifiers
+        and segment.live_identifiers * <uint64_t> IDENTIFIER_STORED_BYTES * part <= segment.data_used_bytes)
+
 
 def candidate(Store store not None, uint64_t bytes_min) -> Segment | None:
-    """The segment with the smallest part of live entries, if one is sparse enough."""
+    """The segment with the smallest part of live entries, if one is sparse enough.
+
+    What is copied was synchronised before: so a copy of a message's id says that the message was, too.
+    """
     cdef Segment segment, best = None
-    cdef uint64_t dead_per_live = DEAD_PER_LIVE_MIN
     for place in range(len(store.segments)):
         other = store.segments[place]
         if other is None:
@@ -35,7 +52,8 @@ def candidate(Store store not None, uint64_t bytes_min) -> Segment | None:
         if (
             segment.state == SEGMENT_COMPLETE and segment.forward_slots == NULL and segment.live > 0
             and segment.data_used_bytes >= bytes_min
-            and <uint64_t> segment.live * (1 + dead_per_live) <= segment.slots_used
+            and (segment.sealed or not segment.durable)
+            and is_sparse(segment)
             and (best is None
                  or <uint64_t> segment.live * best.slots_used < <uint64_t> best.live * segment.slots_used)
         ):

@@ -43,7 +43,7 @@ A record of the data file, at a multiple of 8, padded with zeros to a multiple o
          0     4  record_bytes      whole record with padding
          4     4  crc32c            seeded with the salt: of (position / 8, record_bytes), then bytes 8 to the end
          8     1  kind              RECORD_MESSAGE
-         9     1  flags             RECORD_PERSISTENT, RECORD_COPIED, RECORD_DELAYED, RECORD_DIED
+         9     1  flags             RECORD_PERSISTENT, RECORD_COPIED, RECORD_DELAYED, RECORD_DIED, RECORD_IDENTIFIER
         10     2  reserved          0
         12     4  first_slot        slot of the first queue below; the others follow
         16     8  received_at_ms    wall clock; RECORD_DELAYED: the time before which it is not ready
@@ -57,6 +57,11 @@ A record of the data file, at a multiple of 8, padded with zeros to a multiple o
         44     4  queue_count
         48   16n  queues            queue_count times: queue_id (4), attributes (4), entry_number (8)
            .   .  content           exchange, routing key, properties, body
+
+A record with RECORD_IDENTIFIER is no message: its body is the id of one (shards/engine/identifier.pyx), which was
+received at received_at_ms by the queue whose window of ids the one queue of this record is. It has the entry number
+that the message has in its queue, lies in the same segment as the message, behind it, and goes with the window, not
+with the message.
 
 The attributes of a queue in a record (version 1: always 0):
 
@@ -73,7 +78,7 @@ An entry of the index, by slot:
          4     4  record_bytes
          8     4  queue_id
         12     1  priority
-        13     1  flags             INDEX_COPIED, INDEX_SETTLED, INDEX_DELAYED
+        13     1  flags             INDEX_COPIED, INDEX_SETTLED, INDEX_DELAYED, INDEX_IDENTIFIER
         14     2  reserved          0
         16     8  entry_number      per queue, never reused
         24     8  expires_at_ms     received_at_ms + the lesser TTL; 0: never. Where INDEX_DELAYED: received_at_ms
@@ -105,11 +110,14 @@ RECORD_PERSISTENT: Final = 1             # delivery-mode 2
 RECORD_COPIED: Final = 2                 # moved here by compaction
 RECORD_DELAYED: Final = 4                # not ready before received_at_ms
 RECORD_DIED: Final = 8                   # a dead letter: x-death and its kin in its headers are the broker's own
+RECORD_IDENTIFIER: Final = 16            # the id of a message, in a window of ids
 RECORD_QUEUE_SETTLED: Final = 1 << 31
 RECORD_QUEUE_TTL_IN_SECONDS: Final = 1 << 30
 INDEX_COPIED: Final = 1
 INDEX_SETTLED: Final = 2
 INDEX_DELAYED: Final = 4
+INDEX_IDENTIFIER: Final = 8
+IDENTIFIER_BYTES: Final = 16
 NO_TTL: Final = 0xFFFFFFFFFFFFFFFF
 
 DELIVERY_COUNT_MAX: Final = 253          # the counter saturates here

@@ -2,8 +2,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from log.formats cimport (
-    INDEX_COPIED, INDEX_DELAYED, INDEX_SETTLED, NO_TTL, RECORD_COPIED, RECORD_DELAYED, RECORD_QUEUE_SETTLED, IndexEntry,
-    RecordQueue, StoredRecord, time_after, ttl_of,
+    INDEX_COPIED, INDEX_DELAYED, INDEX_IDENTIFIER, INDEX_SETTLED, NO_TTL, RECORD_COPIED, RECORD_DELAYED,
+    RECORD_IDENTIFIER, RECORD_QUEUE_SETTLED, IndexEntry, RecordQueue, StoredRecord, time_after, ttl_of,
 )
 
 cdef enum:
@@ -53,6 +53,7 @@ cdef class Segment:
     cdef readonly uint32_t slots_ready
     cdef readonly uint32_t slots_used
     cdef readonly uint32_t live                     # entries that are not acknowledged
+    cdef readonly uint32_t live_identifiers         # of these, ids of messages: small, whatever the messages were
     cdef public uint64_t memory_bytes               # what the store counts for it on the memory file system
     cdef public bint synchronising                  # in a commit ticket under way
     cdef public bint sealed                         # complete on the disk; its descriptors are not needed
@@ -108,6 +109,8 @@ cdef inline void fill_entry(IndexEntry *entry, const StoredRecord *record, const
     entry.queue_id = queue.queue_id
     entry.priority = record.priority
     entry.flags = INDEX_COPIED if record.flags & RECORD_COPIED else 0
+    if record.flags & RECORD_IDENTIFIER:
+        entry.flags |= INDEX_IDENTIFIER
     entry.reserved = 0
     entry.entry_number = queue.entry_number
     entry.expires_at_ms = 0

@@ -16,8 +16,8 @@ from libc.string cimport memcpy, memset
 
 from log.checksum cimport crc32c
 from log.formats cimport (
-    ACKNOWLEDGED, FORMAT_VERSION, HEADER_BYTES, INDEX_SETTLED, MOVED, RECORD_BYTES_MAX, RECORD_MESSAGE, SEAL_MAGIC, SEAL_OFFSET, SEGMENT_DURABLE,
-    FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord,
+    ACKNOWLEDGED, FORMAT_VERSION, HEADER_BYTES, INDEX_IDENTIFIER, INDEX_SETTLED, MOVED, RECORD_BYTES_MAX,
+    RECORD_MESSAGE, SEAL_MAGIC, SEAL_OFFSET, SEGMENT_DURABLE, FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord,
 )
 from log.formats import HEADER_COPY_OFFSET, INDEX_DTYPE
 from log.formats import MAGIC_ACKS as _MAGIC_ACKS
@@ -246,7 +246,7 @@ cdef class Segment:
         memset(self.acks + HEADER_BYTES, 0, self.slots_allocated)
         self.write_headers(now_ms)
         self.data_used_bytes = HEADER_BYTES
-        self.slots_used = self.live = 0
+        self.slots_used = self.live = self.live_identifiers = 0
         self.verify = False
 
     cdef bint fits(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil:
@@ -481,11 +481,14 @@ cdef class Segment:
     def count_live(self) -> int:
         """Counts what is not acknowledged; slots without a message of their own count as acknowledged from now on."""
         cdef uint32_t slot, live = 0
+        self.live_identifiers = 0
         for slot in range(self.slots_used):
             if self.entry(slot).position8 == 0 or self.entry(slot).flags & INDEX_SETTLED:
                 self.ack_byte(slot)[0] = ACKNOWLEDGED
             elif self.ack_byte(slot)[0] < MOVED:
                 live += 1
+                if self.entry(slot).flags & INDEX_IDENTIFIER:
+                    self.live_identifiers += 1
         self.live = live
         return live
 

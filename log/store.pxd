@@ -31,6 +31,7 @@ cdef struct Message:
     uint8_t priority
     uint8_t persistent
     uint8_t delayed             # not ready before received_at_ms
+    uint8_t handed_over         # by another shard: it has been in a queue before
     uint8_t died                # x-death and its kin in its headers are this broker's own
     uint32_t queue_count        # as stored: the queues of its record
     uint64_t ttl_ms             # the message's own, NO_TTL: none
@@ -44,6 +45,19 @@ cdef class Store:
     # Raises OSError (ENOSPC) with nothing appended.
     cdef int append(self, bint durable, const Message *message, const uint32_t *queue_ids, const uint64_t *numbers,
                     const uint32_t *attributes, uint32_t queue_count, Entry *entries) except -1
+    # One segment takes the next message for so many queues, with the ids of it that are appended right behind. OSError.
+    cdef int make_room(self, bint durable, uint64_t content_bytes, uint32_t queue_count,
+                       uint32_t identifier_count) except -1
+    # The id (IDENTIFIER_BYTES) of the message that was appended before it, for the window of ids with that queue id.
+    # `number` is the message's in its own queue. Does not fail behind make_room. A `recovered` one may lie anywhere: its
+    # message was synchronised before.
+    cdef int append_identifier(self, bint durable, const uint8_t *identifier, uint64_t received_at_ms,
+                               uint32_t queue_id, uint64_t number, bint recovered, Entry *entry) except -1
+    # The record of a recovered entry is on the disk, if it belongs there (True).
+    cdef bint synchronise(self, const Entry *entry) except -1
+    # After recovery: whether an id may be believed, as its message in that queue was in the log with it. After a power
+    # failure that need not be: of what was not synchronised any part may be there. One that was copied was synchronised.
+    cdef bint identifies(self, const Entry *entry, uint32_t queue_id) except -1
     # Fills `message`; returns 1, or 0 where the record is damaged (counted and logged; the caller drops the entry).
     cdef int read(self, const Entry *entry, Message *message) except -1
     # When an entry with ENTRY_EXPIRES expires, or one with ENTRY_DELAYED is ready (ms, wall clock); NO_TTL: never.

@@ -15,12 +15,12 @@ from collections import deque
 import numpy as np
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from log.formats cimport (
-    ACKNOWLEDGED, DELIVERY_COUNT_MAX, ENTRY_DELAYED, ENTRY_EXPIRES, HEADER_BYTES, INDEX_DELAYED, INDEX_SETTLED, MOVED,
-    NO_TTL, RECORD_BYTES_MAX, RECORD_DELAYED, RECORD_DIED, RECORD_MESSAGE, RECORD_PERSISTENT, IndexEntry, RecordQueue,
-    StoredRecord, time_after, ttl_of,
+    ACKNOWLEDGED, DELIVERY_COUNT_MAX, ENTRY_DELAYED, ENTRY_EXPIRES, HEADER_BYTES, IDENTIFIER_BYTES, INDEX_COPIED,
+    INDEX_DELAYED, INDEX_IDENTIFIER, INDEX_SETTLED, MOVED, NO_TTL, RECORD_BYTES_MAX, RECORD_DELAYED, RECORD_DIED,
+    RECORD_COPIED, RECORD_IDENTIFIER, RECORD_MESSAGE, RECORD_PERSISTENT, IndexEntry, RecordQueue, StoredRecord, time_after, ttl_of,
 )
 from log.segment cimport (
     FORWARD_ACKNOWLEDGED, FORWARD_DAMAGED, SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_FORWARDING, SEGMENT_GONE,
@@ -66,9 +66,14 @@ cdef void describe(const StoredRecord *record, Message *message) noexcept nogil:
     message.persistent = record.flags & RECORD_PERSISTENT
     message.delayed = record.flags & RECORD_DELAYED
     message.died = record.flags & RECORD_DIED
+    message.handed_over = False
     message.queue_count = record.queue_count
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = record.received_at_ms
+
+
+cdef inline uint64_t size_of_record(uint64_t content_bytes, uint64_t queue_count) noexcept nogil:
+    return (sizeof(StoredRecord) + queue_count * sizeof(RecordQueue) + content_bytes + 7) & ~(<uint64_t> 7)
 
 
 cdef uint64_t memory_needed(uint64_t data_bytes, uint64_t queue_count) noexcept nogil:
@@ -120,9 +125,7 @@ cdef class Store:
                            const uint64_t *numbers, const uint32_t *attributes, uint32_t queue_count, Entry *entries,
                            uint8_t flags) except -1:
         cdef Segment segment = self.durable_tail if durable else self.transient_tail
-        cdef uint64_t record_bytes = (
-            sizeof(StoredRecord) + <uint64_t> queue_count * sizeof(RecordQueue) + message.content_bytes + 7
-        ) & ~(<uint64_t> 7)
+        cdef uint64_t record_bytes = size_of_record(message.content_bytes, queue_count)
         cdef uint64_t position
         cdef StoredRecord *record
         cdef RecordQueue *queue
@@ -196,12 +199,72 @@ cdef class Store:
         segment.slots_used = slot + queue_count
         segment.live += live
         self.live_entries += live
+        if flags & RECORD_IDENTIFIER:
+            segment.live_identifiers += live
         if durable:
             self.appended_position += record_bytes
             if not segment.dirty:
                 segment.dirty = True
                 self.dirty.append(segment)
         return 0
+
+    cdef int make_room(self, bint durable, uint64_t content_bytes, uint32_t queue_count,
+                       uint32_t identifier_count) except -1:
+        cdef Segment segment = self.durable_tail if durable else self.transient_tail
+        cdef uint64_t record_bytes = (
+            size_of_record(content_bytes, queue_count) + identifier_count * size_of_record(IDENTIFIER_BYTES, 1))
+        cdef uint32_t slots = queue_count + identifier_count
+        if segment is None or not segment.fits(record_bytes, slots):
+            segment = self.rotate(durable, record_bytes, slots)
+        if (
+            segment.data_used_bytes + record_bytes > segment.data_ready_bytes
+            or segment.slots_used + slots > segment.slots_ready
+        ):
+            self.grow_tail(segment, record_bytes, slots)
+        return 0
+
+    cdef int append_identifier(self, bint durable, const uint8_t *identifier, uint64_t received_at_ms,
+                               uint32_t queue_id, uint64_t number, bint recovered, Entry *entry) except -1:
+        cdef Message message
+        memset(&message, 0, sizeof(Message))
+        message.content = identifier
+        message.content_bytes = message.body_bytes = IDENTIFIER_BYTES
+        message.ttl_ms = NO_TTL
+        message.received_at_ms = received_at_ms
+        return self.append_record(
+            durable, &message, &queue_id, &number, NULL, 1, entry,
+            RECORD_IDENTIFIER | (RECORD_COPIED if recovered else 0))
+
+    cdef bint synchronise(self, const Entry *entry) except -1:
+        cdef Segment segment = self.segment_of(entry)
+        if segment is None or not segment.durable:
+            return False
+        segment.flush()
+        segment.synchronise_apart("data")
+        return True
+
+    cdef bint identifies(self, const Entry *entry, uint32_t queue_id) except -1:
+        cdef Segment segment = self.segment_of(entry)
+        cdef const IndexEntry *index
+        cdef uint64_t number
+        cdef uint32_t position8
+        cdef int64_t slot = entry.slot
+        if segment is None or segment.state == SEGMENT_FORWARDING:
+            return False
+        index = segment.entry(entry.slot)
+        if index.flags & INDEX_COPIED:
+            return True
+        number = index.entry_number
+        # Before it are the ids of other queues that got the message, and before these the message.
+        while slot and segment.entry(<uint32_t> slot).flags & INDEX_IDENTIFIER:
+            slot -= 1
+        position8 = segment.entry(<uint32_t> slot).position8
+        while slot >= 0 and position8 and segment.entry(<uint32_t> slot).position8 == position8:
+            index = segment.entry(<uint32_t> slot)
+            if index.queue_id == queue_id and index.entry_number == number:
+                return True
+            slot -= 1
+        return False
 
     cdef Segment segment_of(self, const Entry *entry):
         """The segment that an entry names; None where that is gone, as all its entries were acknowledged."""
@@ -323,6 +386,8 @@ cdef class Store:
         ack[0] = ACKNOWLEDGED
         segment.live -= 1
         self.live_entries -= 1
+        if segment.live_identifiers and segment.entry(entry.slot).flags & INDEX_IDENTIFIER:
+            segment.live_identifiers -= 1
         if segment.live == 0:
             self.emptied(segment)
         return 0
@@ -342,6 +407,8 @@ cdef class Store:
             if segment.ack_byte(slot)[0] >= MOVED:
                 return 0
             segment.ack_byte(slot)[0] = ACKNOWLEDGED
+            if segment.live_identifiers and segment.entry(slot).flags & INDEX_IDENTIFIER:
+                segment.live_identifiers -= 1
         elif row < 0:
             return 0
         segment.live -= 1

@@ -128,7 +128,9 @@ class Shard:
         position_before = self.store.appended_position
         self._apply(sender, view)
         position = self.store.appended_position
-        self._watermarks[sender].applied(position if position != position_before else None)
+        # A duplicate is as safe as what it duplicates, which may have come over another link a moment ago.
+        needed = self.engine.take_leaning() or position != position_before
+        self._watermarks[sender].applied(position if needed and position > self.store.durable_position else None)
 
     def _apply(self, sender: int, view: memoryview) -> None:
         engine = self.engine

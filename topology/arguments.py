@@ -20,6 +20,14 @@ from topology.backoff import (
     RETRY_TYPE,
     RETRY_TYPES,
 )
+from topology.deduplication import (
+    CACHE_SIZE,
+    CACHE_SIZE_MAX,
+    CACHE_TTL,
+    DEDUPLICATION,
+    DEDUPLICATION_HEADER,
+    HEADER_BYTES_MAX,
+)
 from topology.durations import age_ms
 from topology.erlang import term, text
 from topology.model import QUEUE, Kind, Queue
@@ -63,13 +71,14 @@ KNOWN_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
         "x-max-length-bytes", "x-max-in-memory-length", "x-max-in-memory-bytes", "x-max-priority", "x-overflow",
         "x-queue-mode", "x-queue-version", SINGLE_ACTIVE_CONSUMER, QUEUE_TYPE, "x-queue-master-locator",
         "x-queue-leader-locator", CONSUMER_TIMEOUT, BACKOFF_MIN, BACKOFF_FACTOR, BACKOFF_MAX,
+        DEDUPLICATION, DEDUPLICATION_HEADER, CACHE_SIZE, CACHE_TTL,
     ),
     QUORUM: (
         DEAD_LETTER_EXCHANGE, DEAD_LETTER_ROUTING_KEY, "x-dead-letter-strategy", "x-expires", "x-max-length",
         "x-max-length-bytes", "x-max-in-memory-length", "x-max-in-memory-bytes", "x-overflow",
         SINGLE_ACTIVE_CONSUMER, QUEUE_TYPE, "x-quorum-initial-group-size", DELIVERY_LIMIT, "x-message-ttl",
         "x-queue-leader-locator", CONSUMER_TIMEOUT, RETRY_TYPE, RETRY_MIN, RETRY_MAX, BACKOFF_MIN, BACKOFF_FACTOR,
-        BACKOFF_MAX,
+        BACKOFF_MAX, DEDUPLICATION, DEDUPLICATION_HEADER, CACHE_SIZE, CACHE_TTL,
     ),
     STREAM: (
         "x-max-length-bytes", QUEUE_TYPE, MAX_AGE, STREAM_SEGMENT_BYTES,
@@ -276,6 +285,18 @@ def _backoff_max(value: Any, arguments: Arguments) -> None:
         raise _Unacceptable(f"{{value_below_min,{value}}}")
 
 
+def _deduplication_header(value: Any, arguments: Arguments) -> None:
+    _string(value, arguments)
+    if not 0 < len(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value) <= HEADER_BYTES_MAX:
+        raise _Unacceptable("invalid_deduplication_header")
+
+
+def _cache_size(value: Any, arguments: Arguments) -> None:
+    _positive(value, arguments)
+    if value > CACHE_SIZE_MAX:
+        raise _Unacceptable(f"{{max_value_exceeded,{value}}}")
+
+
 def _max_age(value: Any, arguments: Arguments) -> None:
     _string(value, arguments)
     if not isinstance(value, str) or age_ms(value) is None:
@@ -313,6 +334,10 @@ CHECKS: Final[dict[str, Check]] = {
     BACKOFF_MIN: _expires,
     BACKOFF_FACTOR: _backoff_factor,
     BACKOFF_MAX: _backoff_max,
+    DEDUPLICATION: _boolean,
+    DEDUPLICATION_HEADER: _deduplication_header,
+    CACHE_SIZE: _cache_size,
+    CACHE_TTL: _expires,
     "x-quorum-initial-group-size": _positive,
     MAX_AGE: _max_age,
     STREAM_SEGMENT_BYTES: _not_negative,

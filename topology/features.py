@@ -23,19 +23,10 @@ from topology.arguments import (
     queue_type_of,
 )
 from topology.backoff import Backoff, backoff_of
+from topology.deduplication import Deduplication, deduplication_of
 from topology.durations import age_ms
 
 DROP_HEAD: Final = "drop-head"
-
-
-@dataclass(frozen=True, slots=True)
-class Deduplication:
-    """Which messages count as the same, and how long an id is remembered. None: without that limit."""
-
-    header: str | None
-    ids_max: int | None
-    window_ms: int | None
-    window_queue_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +76,6 @@ def features_of(arguments: Mapping[str, Any]) -> QueueFeatures:
         delivery_limit=None if delivery_limit == UNLIMITED_DELIVERIES else delivery_limit,
         consumer_timeout_ms=arguments.get(CONSUMER_TIMEOUT) or None,
         backoff=backoff_of(arguments),
+        deduplication=deduplication_of(arguments),
         max_age_ms=age_ms(arguments.get(MAX_AGE, "")),
     )

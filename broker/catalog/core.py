@@ -70,8 +70,9 @@ class Catalog:
             self.check_writable()
         return Decision(self)
 
-    def take_queue_id(self) -> tuple[int, list[Op]]:
-        return self._queue_ids.take()
+    def take_queue_ids(self, count: int) -> tuple[int, list[Op]]:
+        """The first of so many ids in a row, and what has to be stored for them."""
+        return self._queue_ids.take(count)
 
     async def settled(self) -> None:
         """Everything decided so far is committed and known to every process."""

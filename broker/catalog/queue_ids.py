@@ -22,13 +22,13 @@ class QueueIds:
         self._next = reserved
         self._reserved = reserved
 
-    def take(self) -> tuple[int, list[Op]]:
-        """A new id, and what has to be stored for it."""
-        if self._next > NAMED_QUEUE_ID_MAX:
+    def take(self, count: int = 1) -> tuple[int, list[Op]]:
+        """The first of so many new ids in a row, and what has to be stored for them."""
+        if self._next + count > NAMED_QUEUE_ID_MAX + 1:
             raise ResourceError("no queue ids are left")
         queue_id = self._next
-        self._next += 1
-        if queue_id < self._reserved:
+        self._next += count
+        if self._next <= self._reserved:
             return queue_id, []
         self._reserved = queue_id + BLOCK_IDS
         return queue_id, [{"op": RESERVE_QUEUE_IDS, "upto": self._reserved}]

@@ -11,6 +11,10 @@
     settling        acked, rejected, requeued
     picking         messages found and taken out by position
     browsing        messages shown and deleted by position
+    deduplication   messages that a queue has had before
+    identifier      the id of a message, from its properties
+    window          the ids that a queue remembers
+    siphash         the hash of an id
     relay           messages handed to queues of other shards
     death           what a dead letter says of its deaths; circles
     members         how consumers, channels, connections and gateways come and go

@@ -9,6 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from log.formats cimport NO_TTL, RECORD_QUEUE_SETTLED, ttl_attribute
 from log.store cimport Entry, Message
+from shards.engine.deduplication cimport is_duplicate, remember
 from shards.engine.dispatch cimport deliver, next_consumer
 from shards.engine.features cimport Features
 from shards.engine.placing cimport (
@@ -32,7 +33,7 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
     cdef int verdict, answer = ACCEPT_NOBODY
     cdef Entry unstored
     cdef Entry *entry
-    cdef uint32_t i, stored = 0
+    cdef uint32_t i, stored = 0, identified = 0
     cdef bint durable = False
     cdef bint attributed = False
     if queue_count >= engine.scratch_capacity:
@@ -52,6 +53,8 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
         attributes[stored] = 0
         if queue.features != NULL or message.ttl_ms != NO_TTL or message.delayed:
             features = features_for(engine, queue)
+            if features.window != NULL and is_duplicate(engine, features.window, message, origin != NULL):
+                continue
             verdict = admit_dead(engine, queue, message) if message.died else admit(engine, queue, message)
             if verdict != ADMITTED:
                 if verdict == REFUSED:
@@ -61,6 +64,7 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
                 attributes[stored] = ttl_attribute(features.message_ttl_ms)
                 attributed = True
             durable |= features.keeps_all
+            identified += features.window != NULL and features.window.identified
         if queue.open != NULL and ready_count(queue) == 0 and origin == NULL and (
                 queue.features == NULL or takes_directly(queue, message)):
             consumer = next_consumer(engine, queue)
@@ -88,6 +92,8 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
         attributes[stored] = RECORD_QUEUE_SETTLED
         attributed = True
     try:
+        if identified:
+            engine.store.make_room(durable, message.content_bytes, stored + (origin != NULL), identified)
         engine.store.append(
             durable, message, ids, numbers, attributes if attributed else NULL, stored + (origin != NULL),
             engine.scratch_entries)
@@ -96,6 +102,8 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
         engine.refusal = error
         engine.refused_bytes[durable] = message.content_bytes
         return answer | ACCEPT_NO_ROOM
+    if identified:
+        remember(engine, queues, engine.scratch_entries, stored, durable)
     if durable:
         answer |= ACCEPT_DURABLE
     for i in range(stored):

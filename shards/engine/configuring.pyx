@@ -7,6 +7,7 @@ from libc.stdint cimport uint64_t
 
 from log.formats cimport NO_TTL
 from shards.engine.consumer_timeout cimport watch_holders
+from shards.engine.deduplication cimport set_window
 from shards.engine.features cimport (
     BACKOFF_FAILED, BACKOFF_GIVEN_BACK, BACKOFF_LINEAR, OVERFLOW_DROP_HEAD, OVERFLOW_REJECT, OVERFLOW_REJECT_DLX,
     TYPE_CLASSIC, TYPE_QUORUM, TYPE_STREAM, UNLIMITED, Features,
@@ -68,6 +69,7 @@ cdef int configure(EngineState engine, Queue *queue, features) except -1:
     own.delivery_limit = number_or(features.delivery_limit, UNLIMITED)
     set_consumer_timeout(engine, queue, number_or(features.consumer_timeout_ms, UNLIMITED))
     set_backoff(own, features.backoff)
+    set_window(engine, queue, features.deduplication)
     own.single_active = features.single_active_consumer
     own.dead_letters = features.dead_letter_exchange is not None
     if own.stream != NULL:

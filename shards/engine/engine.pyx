@@ -26,6 +26,7 @@ from log.store cimport Entry
 from shards.engine.browsing cimport browse, delete_at, positions_of
 from shards.engine.configuring cimport configure
 from shards.engine.consumer_timeout cimport look, look_is_due
+from shards.engine.deduplication cimport forget_all, load_window
 from shards.engine.dispatch cimport dispatch_touched, get_one
 from shards.engine.dying cimport DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REJECTED
 from shards.engine.features cimport UNLIMITED, new_lanes
@@ -52,6 +53,7 @@ from shards.engine.stream cimport Reader, Stream, free_reader, new_reader, new_s
 from shards.engine.tables cimport handle_at, put_queue, queue_at, take_queue
 from shards.engine.telling cimport tell
 from shards.engine.timers cimport clear_timer, lower_timer
+from shards.engine.window cimport Window, window_memory_bytes
 
 from shards.engine.ingest import BadRecord
 from topology.arguments import STREAM
@@ -157,6 +159,12 @@ cdef class Engine(EngineState):
     def event(self, uint32_t gateway, bytes document not None) -> None:
         tell(self, self.gateway_at(gateway), KIND_EVENT, 0, document)
 
+    def take_leaning(self) -> bool:
+        """Whether something was taken since the last call that is only a duplicate of what the log has: whoever is told
+        that it is safe has to wait until everything appended so far is on the disk."""
+        leaning, self.leans_on_log = self.leans_on_log, False
+        return leaning
+
     def watermark(self, uint32_t gateway, uint64_t processed_batch, uint64_t durable_batch) -> None:
         cdef uint8_t *place = outgoing_of(self.gateway_at(gateway)).reserve(sizeof(WatermarkRecord))
         cdef WatermarkRecord *record = <WatermarkRecord *> place
@@ -222,6 +230,22 @@ cdef class Engine(EngineState):
         if queue.open != NULL and ready_count(queue):
             touch(self, queue)
 
+    def load_identifiers(self, uint32_t queue_id, identifiers, entries, uint64_t highest_number) -> None:
+        """Before `load`, for a queue that deduplicates: the ids that recovery has found of it, and its messages (both
+        ENTRY_DTYPE, ascending). `highest_number` is the highest of any id of it that the log has."""
+        cdef Queue *queue = self.queue_with(queue_id)
+        cdef const uint8_t[::1] raw_identifiers = identifiers.view("u1")
+        cdef const uint8_t[::1] raw_entries = entries.view("u1")
+        cdef size_t identifier_count = len(identifiers), entry_count = len(entries)
+        if raw_identifiers.shape[0] != <Py_ssize_t> (identifier_count * sizeof(Entry)) or \
+                raw_entries.shape[0] != <Py_ssize_t> (entry_count * sizeof(Entry)):
+            raise ValueError("entries of another size")
+        if queue.features == NULL or queue.features.window == NULL:
+            raise ValueError(f"queue {queue_id} does not deduplicate")
+        load_window(
+            self, queue, <const Entry *> &raw_identifiers[0] if identifier_count else NULL, identifier_count,
+            <const Entry *> &raw_entries[0] if entry_count else NULL, entry_count, highest_number)
+
     def remove_queue(self, uint32_t queue_id) -> list:
         """The queue goes with all its messages; returns its consumers as [(gateway, handle)]."""
         cdef Queue *queue = self.queue_with(queue_id)
@@ -248,6 +272,8 @@ cdef class Engine(EngineState):
         self.drop_ready(queue)
         if queue.features != NULL:
             drop_delayed(self, queue)
+            if queue.features.window != NULL:
+                forget_all(self, queue.features.window)
             clear_timer(self, queue)
         untouch(self, queue)
         if self.recent == queue:
@@ -358,6 +384,7 @@ cdef class Engine(EngineState):
     def describe(self, uint32_t queue_id) -> dict:
         """The queue's counts, under the names that RabbitMQ lists them by."""
         cdef Queue *queue = self.queue_with(queue_id)
+        cdef const Window *window = NULL if queue.features == NULL else queue.features.window
         ready = ready_count(queue)
         if queue.features != NULL and queue.features.stream != NULL:
             return self.describe_stream(queue)
@@ -372,8 +399,11 @@ cdef class Engine(EngineState):
             "deliver_count": queue.delivered,
             "redeliver_count": queue.redelivered,
             "ack_count": queue.acknowledged,
+            "duplicate_count": 0 if window == NULL else window.duplicates,
+            "identifiers": 0 if window == NULL else window.count,
             "memory_bytes": (
                 sizeof(Queue) + ready_memory_bytes(&queue.ready) + queue.returned.capacity * sizeof(Entry)
+                + (0 if window == NULL else window_memory_bytes(window))
             ),
         }
 

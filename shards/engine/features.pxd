@@ -8,6 +8,7 @@ from shards.engine.delayed_heap cimport DelayedHeap
 from shards.engine.ready_ring cimport ReadyRing
 from shards.engine.returned_heap cimport ReturnedHeap
 from shards.engine.stream cimport Stream
+from shards.engine.window cimport Window
 
 cdef extern from *:
     """
@@ -73,6 +74,7 @@ cdef struct Features:
     Lanes *lanes                    # NULL: no priorities
     Stream *stream                  # NULL: no stream; else it has all the messages
     DelayedHeap delayed             # messages that are not ready before a time
+    Window *window                  # ids of the messages that it has had; NULL: it takes duplicates
     uint64_t used_at_ms             # last time that counts for expires_ms
     uint64_t timer_at_ms            # when the queue is to be looked at, not later than anything is due
     uint32_t timer_place            # in the engine's heap of timers, from 1; NO_TIMER: not in there

@@ -8,6 +8,7 @@ from shards.engine.delayed_heap cimport free_delayed
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.returned_heap cimport free_returned
 from shards.engine.stream cimport free_stream
+from shards.engine.window cimport free_window
 
 
 cdef Features *new_features() except NULL:
@@ -42,4 +43,5 @@ cdef void free_features(Features *features) noexcept:
         free(features.lanes)
     free_stream(features.stream)
     free_delayed(&features.delayed)
+    free_window(features.window)
     free(features)

@@ -75,6 +75,7 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     message.routing_key_bytes = record.routing_key_bytes
     message.priority = record.priority
     message.persistent = record.flags & PUBLISH_PERSISTENT
+    message.handed_over = gateway.index >= engine.sender_count - engine.shard_count
     message.died = record.flags & PUBLISH_DIED != 0
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = engine.now_ms

@@ -10,6 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES, ENTRY_RETURNED, NO_TTL
 from log.store cimport Entry, Message
+from shards.engine.deduplication cimport forget_old
 from shards.engine.delayed_heap cimport DelayedHeap, drop_first_delayed, free_delayed, push_delayed
 from shards.engine.dispatch cimport deliver, dispatch_queue, next_consumer
 from shards.engine.dying cimport DEATH_EXPIRED, DEATH_MAXLEN, die, die_unstored
@@ -71,7 +72,7 @@ cdef int admit_dead(EngineState engine, Queue *queue, const Message *message) ex
 
 cdef bint takes_directly(const Queue *queue, const Message *message) noexcept:
     """Whether a message may pass to a consumer without acks without having been stored."""
-    return not message.delayed and queue.features.stream == NULL
+    return not message.delayed and queue.features.stream == NULL and queue.features.window == NULL
 
 
 cdef int take_in(EngineState engine, Queue *queue, Entry *entry, const Message *message) except -1:
@@ -383,6 +384,8 @@ cdef int on_time(EngineState engine, Queue *queue) except -1:
     next_ms = expire_lanes(engine, queue, &budget) if features.lanes != NULL else expire_head(engine, queue, &budget)
     if features.delayed.count:
         next_ms = min(next_ms, features.delayed.items[0].ready_at_ms)
+    if features.window != NULL:
+        next_ms = min(next_ms, forget_old(engine, features.window, &budget))
     if features.expires_ms != UNLIMITED and queue.consumer_count == 0:
         if features.used_at_ms + features.expires_ms <= engine.now_ms:
             engine.expired_queues.append(queue.queue_id)

@@ -182,6 +182,7 @@ cdef class EngineState:
     cdef readonly object refusal                # the last OSError of an append
     cdef readonly uint64_t refused_count        # messages refused
     cdef readonly uint64_t dropped_count        # messages without any queue that exists
+    cdef bint leans_on_log                      # see Engine.take_leaning
     cdef Queue **timers                         # a heap from place 1, see timers.pyx
     cdef uint32_t timer_count
     cdef uint32_t timer_capacity

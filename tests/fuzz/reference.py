@@ -154,7 +154,7 @@ def content_header(payload: bytes) -> dict[str, Any]:
     return {
         "class_id": class_id, "body_size": body_size, "flags": flags, "properties": encoded,
         "headers": values[2], "delivery_mode": values[3] or 0, "priority": values[4] or 0,
-        "reply_to": values[6], "expiration": values[7], "user_id": values[11],
+        "reply_to": values[6], "expiration": values[7], "message_id": values[8], "user_id": values[11],
     }  # fmt: skip
 
 

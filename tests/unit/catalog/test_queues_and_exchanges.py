@@ -1,4 +1,5 @@
 """The verbs for queues, exchanges and bindings, as a gateway asks them."""
+import itertools
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,24 @@ def test_declaring_again_finds_the_same_queue(tmp_path: Path) -> None:
         first = await gateway.request("queue.declare", **declare("q"))
         again = await gateway.request("queue.declare", **declare("q"))
         assert again == {**first, "created": False}
+
+    run(scenario())
+
+
+def test_a_queue_that_deduplicates_takes_two_ids(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = await started(tmp_path)
+        gateway = world.peers["gateway-0"].client
+        ids = []
+        for number in range(1030):      # beyond the ids that are reserved at once
+            arguments = {"x-message-deduplication": number % 2 == 1}
+            answer = await gateway.request("queue.declare", **declare(f"q{number}", durable=True, arguments=arguments))
+            ids.append(answer["queue_id"])
+        assert [later - earlier for earlier, later in itertools.pairwise(ids)] == [1, 2] * 514 + [1]
+        await world.kill_catalog()
+        world.start_catalog()
+        answer = await gateway.request("queue.declare", **declare("after", durable=True))
+        assert answer["queue_id"] > ids[-1] + 1
 
     run(scenario())
 

@@ -8,7 +8,7 @@ import orjson
 
 NO_TTL = 0xFFFF_FFFF_FFFF_FFFF
 ACK, REQUEUE, REJECT, REQUEUE_FAILED = 0, 1, 2, 3
-PERSISTENT, CONFIRM, DELAYED = 1, 2, 4
+PERSISTENT, CONFIRM, DELAYED, DIED = 1, 2, 4, 8
 
 PUBLISH = struct.Struct("<IBBHIIQIBBBBQ")
 SETTLE = struct.Struct("<IBBHIIQ")
@@ -83,11 +83,13 @@ def publish(
     priority: int = 0,
     ttl_ms: int = NO_TTL,
     not_before_ms: int | None = None,
+    died: bool = False,
 ) -> bytes:
     ids = [queue_ids] if isinstance(queue_ids, int) else queue_ids
     delay = b"" if not_before_ms is None else struct.pack("<Q", not_before_ms)
     rest = delay + padded(struct.pack(f"<{len(ids)}I", *ids)) + padded(exchange + routing_key + properties + body)
     flags = (PERSISTENT if persistent else 0) | (CONFIRM if sequence else 0) | (DELAYED if delay else 0)
+    flags |= DIED if died else 0
     return PUBLISH.pack(
         PUBLISH.size + len(rest), 1, flags, len(ids), channel, len(properties), sequence, len(body), len(exchange),
         len(routing_key), priority, 0, ttl_ms,
