@@ -47,9 +47,9 @@ def publish(queue_id: int, *, persistent: bool = False, priority: int = 0, ttl_m
     ) + rest
 
 
-def settle(sequence: int, outcome: int = ACK) -> bytes:
+def settle(sequence: int, outcome: int = ACK, *, channel: int = 1) -> bytes:
     """Everything up to a delivery is settled."""
-    return SETTLE.pack(SETTLE.size, KIND_SETTLE, MULTIPLE, outcome, 1, 0, sequence)
+    return SETTLE.pack(SETTLE.size, KIND_SETTLE, MULTIPLE, outcome, channel, 0, sequence)
 
 
 class Case:
