@@ -13,6 +13,7 @@ from tests.conftest import Names
 from tests.harness.channel import ChannelClient
 from tests.harness.client import Client
 from tests.harness.methods import Basic, Properties, Queue, Tx
+from tests.harness.policies import Policies
 
 OpenClient = Callable[..., Client]
 
@@ -595,6 +596,21 @@ def test_the_oldest_messages_go_when_they_are_too_old(channel: ChannelClient, na
     channel.qos(10)
     channel.consume(name, arguments={"x-stream-offset": 0})
     assert offsets(channel, 1)[0] >= 2
+
+
+@pytest.mark.warren_only("RabbitMQ looks at segments, and at a policy when one is full")
+@pytest.mark.parametrize("definition", [{"max-age": "1s"}, {"max-length-bytes": 0}])
+def test_a_policy_drops_messages_that_are_there(
+    channel: ChannelClient, names: Names, policies: Policies, definition: dict[str, Any]
+) -> None:
+    name = stream(channel, names(), 5)
+    policies.set("retention", f"^{name}$", definition, apply_to="streams")
+    channel.wait_count(name, 1)
+    policies.clear("retention")
+    publish(channel, name, b"5", b"6")
+    channel.qos(10)
+    channel.consume(name, arguments=FIRST)
+    assert offsets(channel, 3) == [4, 5, 6]
 
 
 # -- filters ----------------------------------------------------------------------------------------------------------
