@@ -12,6 +12,7 @@ import click
 from broker.commands import (
     accounts,
     connections,
+    definitions,
     limits,
     listing,
     logs,
@@ -53,6 +54,7 @@ for command in (
     settings.settings,
     *accounts.COMMANDS,
     *limits.COMMANDS,
+    *definitions.COMMANDS,
     *queues.COMMANDS,
     *policies.COMMANDS,
     *connections.COMMANDS,

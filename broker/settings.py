@@ -42,6 +42,10 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
 Bytes = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -68,11 +72,13 @@ class Settings(BaseModel):
     link: Literal["shared-memory", "zeromq"] = "shared-memory"
     link_ring_bytes: Annotated[int, Field(ge=64 * 1024, le=1 << 30), AfterValidator(_whole_pages)] = LINK_RING_BYTES
 
-    # what the first start creates
+    # what the first start creates; with load_definitions there is no default vhost and user
     default_user: Annotated[str, Field(min_length=1, max_length=255)] = "guest"
     default_pass: str = "guest"
     default_vhost: Annotated[str, Field(min_length=1, max_length=255)] = "/"
     loopback_users: Annotated[list[str], BeforeValidator(_split)] = ["guest"]
+    load_definitions: Annotated[Path | None, BeforeValidator(_none_if_empty)] = None    # a file or a directory
+    definitions_skip_if_unchanged: bool = False
 
     # what is agreed with clients
     cluster_name: str = "warren"

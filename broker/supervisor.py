@@ -32,7 +32,8 @@ from bus.doorbell import create_board
 logger = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S: Final = 10.0
-"""A question of the command line to one process."""
+"""A question of the command line to one process, unless it says how long it may take."""
+CALL_TIMEOUT_S_MAX: Final = 600.0
 KILLED_GONE_S_MAX: Final = 5.0
 REPLY_KEY_BYTES: Final = 32
 STOP_ORDER: Final = (("gateway",), ("shard",), ("catalog",))
@@ -308,8 +309,10 @@ class Supervisor:
         if not asked:
             raise ControlError(404, f"there is no {role} {index}")
 
+        timeout_s = min(float(message.get("timeout_s", CALL_TIMEOUT_S)), CALL_TIMEOUT_S_MAX)
+
         async def ask(child: Child) -> Message:
-            return await self._control.ask(child.identity, message["message"], CALL_TIMEOUT_S)
+            return await self._control.ask(child.identity, message["message"], timeout_s)
 
         results = await asyncio.gather(*(ask(child) for child in asked), return_exceptions=True)
         answers: list[Message] = []

@@ -20,6 +20,9 @@ from topology.replica import Replica
 logger = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.2
+OPS_PER_TURN: Final = 1000
+"""An import of definitions may be one change of a hundred thousand operations: some ten milliseconds at a time, so that
+messages keep flowing."""
 
 Change = dict[str, Any]
 
@@ -47,6 +50,8 @@ class TopologyClient:
         self._epoch = 0
         self._early: list[Change] | None = None         # changes that wait for a snapshot; None: none is being read
         self._synchronising: asyncio.Task[None] | None = None
+        self._large: asyncio.Task[None] | None = None   # applies a change that takes several turns
+        self._behind: list[Change] = []                 # changes that wait for it
         self._loaded = asyncio.Event()
 
     async def start(self) -> None:
@@ -55,6 +60,7 @@ class TopologyClient:
         await self._loaded.wait()
 
     async def close(self) -> None:
+        self._leave_large()
         if self._synchronising is not None:
             self._synchronising.cancel()
             await asyncio.wait([self._synchronising])
@@ -86,6 +92,7 @@ class TopologyClient:
         """Takes a new snapshot."""
         if self._synchronising is not None:
             self._synchronising.cancel()
+        self._leave_large()
         self._early = []
         self._synchronising = asyncio.get_running_loop().create_task(self._synchronise())
 
@@ -101,19 +108,57 @@ class TopologyClient:
             self.resynchronise()
 
     def _apply(self, change: Change) -> None:
+        if self._large is not None:
+            self._behind.append(change)
+            return
         if change["version"] <= self.replica.catalog_version:
             return
         if change["version"] != self.replica.catalog_version + 1:
             logger.warning("topology changes are missing; taking a new snapshot")
             self.resynchronise()
             return
+        if len(change["ops"]) > OPS_PER_TURN:
+            self._large = asyncio.get_running_loop().create_task(self._apply_in_turns(change))
+            return
         self.replica.apply(change)
         self._changed({"version": change["version"], "ops": change["ops"], "snapshot": False})
+
+    async def _apply_in_turns(self, change: Change) -> None:
+        """What exists grows from turn to turn; the catalog hears of it when all is there."""
+        version, ops = change["version"], change["ops"]
+        try:
+            for start in range(0, len(ops), OPS_PER_TURN):
+                part = ops[start:start + OPS_PER_TURN]
+                self.replica.apply_ops(part)
+                if self._on_change is not None:
+                    self._on_change({"version": version, "ops": part, "snapshot": False})
+                await asyncio.sleep(0)
+        except Exception:
+            logger.exception("a topology change could not be applied; taking a new snapshot")
+            self._large = None
+            self.resynchronise()
+            return
+        self.replica.catalog_version = version
+        self._applied(version)
+        self._large = None
+        behind, self._behind = self._behind, []
+        for waiting in behind:
+            self.receive_push(waiting)          # where a gap is found, the rest waits for a snapshot
+
+    def _leave_large(self) -> None:
+        """What was applied in part is replaced by a snapshot, or not used any more."""
+        if self._large is not None:
+            self._large.cancel()
+            self._large = None
+        self._behind = []
 
     def _changed(self, change: Change) -> None:
         if self._on_change is not None:
             self._on_change(change)
-        self._control.push({"verb": "applied", "epoch": self._epoch, "version": change["version"]})
+        self._applied(change["version"])
+
+    def _applied(self, version: int) -> None:
+        self._control.push({"verb": "applied", "epoch": self._epoch, "version": version})
 
     async def _synchronise(self) -> None:
         while True:

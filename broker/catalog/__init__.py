@@ -9,6 +9,7 @@
     usage           connections and channels that a limit makes count
     store, schema   SQLite
     queue_ids       numbers that never come back
+    loading         definitions that are loaded at the start
     service         the control bus in front of it
     process         the process around it
 """

@@ -19,8 +19,11 @@ from broker.catalog.distribution import Distribution
 from broker.catalog.queue_ids import QueueIds
 from broker.catalog.store import Store, StoreFull
 from broker.catalog.usage import Usage
+from broker.version import VERSION
+from bus.context import StartError
 from topology import changes
 from topology.changes import Op
+from topology.definitions import Origin
 from topology.model import EXCHANGE, Binding, Destination, Exchange, Queue
 from topology.replica import Replica
 from topology.vhost import VhostTopology
@@ -37,7 +40,14 @@ class Catalog:
     """The state and the way of a change. The verbs are in broker.catalog.requests."""
 
     def __init__(
-        self, store: Store, *, shard_count: int, epoch: int, send: Callable[[str, Message], None], ask_shard: AskShard
+        self,
+        store: Store,
+        *,
+        shard_count: int,
+        epoch: int,
+        send: Callable[[str, Message], None],
+        ask_shard: AskShard,
+        cluster_name: str = "warren",
     ) -> None:
         self.store = store
         self.topology: Final[Replica] = store.load()
@@ -53,6 +63,7 @@ class Catalog:
         self.running: dict[str, int] = {}               # subscribers: the incarnation that subscribed last
         self.ended_gateways: dict[int, int] = {}        # index: incarnation up to which all have ended
         self.usage = Usage()
+        self.origin = Origin(VERSION, cluster_name)     # of what is exported
 
     # deciding
 
@@ -165,6 +176,14 @@ class Decision:
         """To be committed with the next batch."""
         if self._ops:
             self._catalog.committer.submit(self._ops)
+
+    def commit_now(self) -> None:
+        """While nobody has subscribed yet. StartError where there is no room; the process is to end then."""
+        if self._ops:
+            try:
+                self._catalog.store.write(self._ops)
+            except StoreFull as full:
+                raise StartError(f"the disk with the catalog is full ({full})") from None
 
     async def settle(self) -> None:
         """Commits, and waits until every process has applied it."""

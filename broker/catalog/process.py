@@ -13,6 +13,7 @@ from typing import Any, Final
 from broker.catalog import schema
 from broker.catalog.core import Catalog, Message
 from broker.catalog.distribution import GATEWAY, SHARD
+from broker.catalog.loading import load_definitions
 from broker.catalog.service import Service
 from broker.catalog.store import Store, first_rows
 from bus.context import ProcessContext
@@ -44,8 +45,10 @@ async def run(context: ProcessContext) -> None:
 
     catalog = Catalog(
         store, shard_count=int(context.settings["shards"]), epoch=context.incarnation, send=server.push,
-        ask_shard=ask_shard,
+        ask_shard=ask_shard, cluster_name=context.settings["cluster_name"],
     )
+    if context.incarnation == 1:
+        prepare(catalog, context.settings)
     service = Service(catalog)
     gateways = [f"{GATEWAY}-{index}" for index in range(context.gateway_count)]
     catalog.distribution.expect(gateways + [f"{SHARD}-{index}" for index in range(context.shard_count)])
@@ -74,12 +77,28 @@ async def run(context: ProcessContext) -> None:
 
 
 def open_store(data_directory: Path, runtime_directory: Path, settings: dict[str, Any]) -> Store:
-    """The store; at the first start a new one with the default vhost and user. UnusableCatalog."""
+    """The store; at the first start a new one with the default vhost and user, unless definitions bring their own.
+
+    UnusableCatalog.
+    """
     path = data_directory / schema.CATALOG_FILE
     if not path.exists():
-        schema.create(path, first_rows(_defaults(settings)))
+        schema.create(path, first_rows([] if settings.get("load_definitions") else _defaults(settings)))
         logger.info("created the catalog %s", path)
     return Store(data_directory, runtime_directory)
+
+
+def prepare(catalog: Catalog, settings: dict[str, Any]) -> None:
+    """What a start of the broker does to a catalog before anybody is answered. StartError."""
+    path = settings.get("load_definitions")
+    if path:
+        load_definitions(catalog, Path(path), skip_if_unchanged=bool(settings.get("definitions_skip_if_unchanged")))
+    elif not catalog.topology.vhosts and not catalog.topology.users:
+        # Definitions were to bring them, and have not: nobody could ever log in.
+        decision = catalog.decide()
+        for op in _defaults(settings):
+            decision.add(op)
+        decision.commit_now()
 
 
 def _defaults(settings: dict[str, Any]) -> list[changes.Op]:

@@ -13,7 +13,10 @@ import click
 from broker.data_directory import read_broker_file
 from bus.control import ControlClient, ControlError, ControlTimeout, Message
 
-ANSWER_TIMEOUT_S: Final = 15.0
+CALL_TIMEOUT_S: Final = 10.0
+"""What a process has for an answer, unless a command needs more."""
+WAY_S: Final = 5.0
+"""What the question and the answer have for their way through the supervisor."""
 DEFAULT_DATA: Final = "data"
 
 data_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
@@ -25,7 +28,8 @@ data_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
 class BrokerClient:
     """Questions to the broker that runs on a data directory."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         try:
             description = read_broker_file(data)
         except OSError as error:
@@ -41,7 +45,8 @@ class BrokerClient:
 
     def call(self, role: str, index: int | None, message: Message) -> list[Message]:
         """One question to a process, or to all of a role (index None): their answers."""
-        answers: list[Message] = self.ask(_call(role, index, message))["answers"]
+        question = {"verb": "call", "role": role, "index": index, "message": message, "timeout_s": self._timeout_s}
+        answers: list[Message] = self.ask(question)["answers"]
         return answers
 
     def catalog(self, verb: str, **fields: Any) -> Message:
@@ -52,15 +57,11 @@ class BrokerClient:
         client = ControlClient(self._address, f"cli-{uuid.uuid4()}")
         await client.start()
         try:
-            return [await client.request(message, ANSWER_TIMEOUT_S) for message in messages]
+            return [await client.request(message, self._timeout_s + WAY_S) for message in messages]
         except ControlTimeout:
             raise ControlError(0, f"the broker on {self._data} does not answer") from None
         finally:
             await client.close()
-
-
-def _call(role: str, index: int | None, message: Message) -> Message:
-    return {"verb": "call", "role": role, "index": index, "message": message}
 
 
 def _runs(pid: int) -> bool:

@@ -165,6 +165,23 @@ def write_version(path: Path, version: int) -> None:
             file.write(header)
 
 
+@pytest.mark.parametrize(
+    "content, text",
+    [
+        ("hello", "not_json"),
+        ('{"queues": [{"name": "q", "vhost": "nowhere"}]}', 'queues[0]: Please create virtual host "nowhere"'),
+        ('{"vhosts": [{"name": "v"}], "policies": [{"vhost": "v", "name": "p"}]}', "policies[0]: Validation failed"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_definitions_that_are_wrong(tmp_path: Path, content: str | None, text: str) -> None:
+    file = tmp_path / "defs.json"
+    if content is not None:
+        file.write_text(content)
+    result = serve(tmp_path / "data", WARREN_LOAD_DEFINITIONS=str(file))
+    expect_refusal(result, f"load_definitions: {file}", text)
+
+
 def test_it_stops_with_zero_on_sigterm_and_leaves_nothing(tmp_path: Path) -> None:
     server = Warren(tmp_path / "one", gateways=2, shards=2)
     server.start()

@@ -63,8 +63,12 @@ class RabbitMQ:
     running: ClassVar[dict[int, RabbitMQ]] = {}
     """By port; those of this process."""
 
-    def __init__(self, directory: Path, port: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, port: int | None = None, definitions: dict[str, object] | None = None
+    ) -> None:
+        """`definitions`: what it starts with, in place of the accounts of the tests."""
         self.directory = directory
+        self._definitions = definitions or _definitions()
         self.host = "127.0.0.1"
         self.port = port or free_port()
         self._epmd_port = free_port()
@@ -137,7 +141,7 @@ class RabbitMQ:
 
     def _environment(self) -> dict[str, str]:
         directory = self.directory
-        (directory / "definitions.json").write_text(json.dumps(_definitions()))
+        (directory / "definitions.json").write_text(json.dumps(self._definitions))
         (directory / "enabled_plugins").write_text("[].\n")
         (directory / "env.conf").write_text("")
         (directory / "rabbitmq.conf").write_text(

@@ -10,8 +10,8 @@ from typing import Final
 
 from broker.catalog.core import Catalog, Message
 from broker.catalog.requests import (
+    definitions,
     exchange,
-    export,
     limits,
     listing,
     policy,
@@ -59,5 +59,6 @@ VERBS: Final[dict[str, Callable[[Catalog, Message], Awaitable[Message]]]] = {
     "user_limits.set": limits.set_of_user,
     "user_limits.clear": limits.clear_of_user,
     "list": listing.list_objects,
-    "export": export.export,
+    "export": definitions.export,
+    "import": definitions.import_,
 }

@@ -8,8 +8,9 @@ from amqp091.errors import CommandInvalid
 from amqp091.tables import to_json
 from broker.catalog.core import Catalog, Message
 from broker.catalog.requests.checks import existing_vhost
-from broker.catalog.requests.policy import applied_fields, described_policy
+from broker.catalog.requests.policy import applied_fields
 from topology import changes
+from topology.definitions import described_policy
 from topology.model import DEFAULT_EXCHANGE, QUEUE, Binding
 from topology.vhost import VhostTopology
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 from broker.catalog.core import Catalog, Message
 from broker.catalog.requests.checks import existing_vhost, new_name
 from topology import changes
-from topology.model import Policy
 from topology.policies import Applied, plain
 from topology.policy_checks import checked_policy
 
@@ -48,14 +47,6 @@ async def _clear(catalog: Catalog, message: Message, *, operator: bool) -> Messa
     decision.add(changes.policy_clear(policy))
     await decision.settle()
     return {"deleted": True}
-
-
-def described_policy(policy: Policy) -> Message:
-    """A policy in RabbitMQ's words."""
-    return {
-        "vhost": policy.vhost, "name": policy.name, "pattern": policy.pattern, "apply-to": policy.apply_to,
-        "definition": dict(policy.definition), "priority": policy.priority,
-    }
 
 
 def applied_fields(applied: Applied) -> Message:

@@ -5,8 +5,9 @@ from amqp091.errors import NotFound
 from amqp091.tables import to_json
 from broker.catalog.core import Catalog, Message
 from broker.catalog.requests.checks import existing_vhost
-from broker.catalog.requests.policy import applied_fields, described_policy
+from broker.catalog.requests.policy import applied_fields
 from topology.arguments import known_arguments
+from topology.definitions import described_policy
 from topology.effective import (
     ARGUMENT,
     ARGUMENT_PREFIX,
