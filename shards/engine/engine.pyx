@@ -29,7 +29,7 @@ from shards.engine.consumer_timeout cimport look, look_is_due
 from shards.engine.deduplication cimport forget_all, load_window
 from shards.engine.dispatch cimport dispatch_touched, get_one
 from shards.engine.dying cimport DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REJECTED
-from shards.engine.features cimport UNLIMITED, new_lanes
+from shards.engine.features cimport UNLIMITED, features_memory_bytes, new_lanes
 from shards.engine.flood cimport watch_flood
 from shards.engine.ingest cimport apply_records
 from shards.engine.members cimport (
@@ -403,7 +403,7 @@ cdef class Engine(EngineState):
             "identifiers": 0 if window == NULL else window.count,
             "memory_bytes": (
                 sizeof(Queue) + ready_memory_bytes(&queue.ready) + queue.returned.capacity * sizeof(Entry)
-                + (0 if window == NULL else window_memory_bytes(window))
+                + features_memory_bytes(queue.features)
             ),
         }
 

@@ -83,6 +83,7 @@ cdef struct Features:
 cdef Features *new_features() except NULL
 cdef void free_features(Features *features) noexcept
 cdef Lanes *new_lanes(uint32_t count) except NULL
+cdef uint64_t features_memory_bytes(const Features *features) noexcept
 
 
 cdef inline bint limits_length(const Features *features) noexcept:
