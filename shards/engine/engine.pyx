@@ -53,7 +53,7 @@ from shards.engine.stream cimport Reader, Stream, free_reader, new_reader, new_s
 from shards.engine.tables cimport handle_at, put_queue, queue_at, take_queue
 from shards.engine.telling cimport tell
 from shards.engine.timers cimport clear_timer, lower_timer
-from shards.engine.window cimport Window, window_memory_bytes
+from shards.engine.window cimport Window
 
 from shards.engine.ingest import BadRecord
 from topology.arguments import STREAM
