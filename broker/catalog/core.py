@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 from amqp091.errors import ResourceError
@@ -23,6 +23,7 @@ from broker.version import VERSION
 from bus.context import StartError
 from topology import changes
 from topology.changes import Op
+from topology.deduplication import deduplication_of
 from topology.definitions import Origin
 from topology.model import EXCHANGE, Binding, Destination, Exchange, Queue
 from topology.replica import Replica
@@ -81,9 +82,12 @@ class Catalog:
             self.check_writable()
         return Decision(self)
 
-    def take_queue_ids(self, count: int) -> tuple[int, list[Op]]:
-        """The first of so many ids in a row, and what has to be stored for them."""
-        return self._queue_ids.take(count)
+    def take_queue_id(self, arguments: Mapping[str, Any]) -> tuple[int, list[Op]]:
+        """An id for a queue with these arguments, and what has to be stored with it.
+
+        One that deduplicates takes the id behind it, too: under that it keeps the ids of its messages.
+        """
+        return self._queue_ids.take(1 if deduplication_of(arguments) is None else 2)
 
     async def settled(self) -> None:
         """Everything decided so far is committed and known to every process."""

@@ -53,7 +53,7 @@ def decide(
     for op in plan.ops:
         decision.add(op)
     for planned in plan.queues:
-        queue_id, reservation = catalog.take_queue_id()
+        queue_id, reservation = catalog.take_queue_id(planned.arguments)
         decision.store_only(reservation)
         shard = place(planned.vhost, planned.name, catalog.shard_count)
         decision.add(changes.queue_add(replace(planned, queue_id=queue_id, shard=shard)))

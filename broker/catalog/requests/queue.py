@@ -13,7 +13,6 @@ from broker.catalog.requests.checks import existing_vhost
 from bus.control import ControlClosed, ControlError, ControlTimeout
 from topology import changes
 from topology.arguments import with_default_type
-from topology.deduplication import deduplication_of
 from topology.equivalence import check_queue_declare, check_queue_equivalent
 from topology.limits import check_queue_limit
 from topology.model import QUEUE, Binding, Queue
@@ -48,8 +47,7 @@ async def declare(catalog: Catalog, message: Message) -> Message:
     if owner is not None and owner_is_gone(catalog, owner):
         raise InternalError(f"the connection of {described(QUEUE, name, vhost.vhost.name)} is gone")
     decision = catalog.decide()
-    # One that deduplicates keeps the ids of its messages under the second one.
-    queue_id, reservation = catalog.take_queue_ids(1 if deduplication_of(arguments) is None else 2)
+    queue_id, reservation = catalog.take_queue_id(arguments)
     decision.store_only(reservation)
     queue = Queue(
         queue_id, name, vhost.vhost.name, durable and not exclusive, auto_delete, exclusive, owner, arguments,
