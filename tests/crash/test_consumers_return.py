@@ -125,3 +125,22 @@ def test_a_delivery_limit_holds_over_a_crash(warren: Warren) -> None:
         channel.reject(message.delivery_tag)
         assert channel.get("limited") is None
         channel.delete("limited")
+
+
+def test_a_gateway_that_dies_has_delivered_what_its_clients_held(warren: Warren) -> None:
+    with connect(warren.endpoint) as held_by:
+        holder = held_by.channel()
+        holder.declare("held", durable=True)
+        holder.confirm()
+        holder.persistent("held", [b"m"])
+        holder.wait_confirms(1)
+        holder.consume("held", "holder")
+        holder.delivery()
+        (gateway,) = [row["gateway"] for row in warren.listing("consumers") if row["consumer_tag"] == "holder"]
+        old = warren.kill("gateway", gateway)
+        warren.wait_back("gateway", gateway, old)
+        with connect(warren.endpoint) as client:
+            channel = client.channel()
+            message = wait_until(lambda: channel.get("held"), "the message", BACK_WITHIN_S)
+            assert (message.redelivered, message.properties.headers) == (True, {"x-delivery-count": 1})
+            channel.delete("held")
