@@ -183,6 +183,7 @@ class Shard:
 
     def on_durable(self, position: int) -> None:
         """A commit has returned: senders hear of what it covers."""
+        self.engine.durable_up_to(position)
         for watermark in self._watermarks.values():
             watermark.durable_up_to(position)
         self.engine.durable(position)

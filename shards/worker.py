@@ -19,6 +19,7 @@ from log.store import Store
 from shards.alarm import Alarm
 from shards.consumed import ConsumedQueues
 from shards.control import Control
+from shards.dead_letters import LetterRouter
 from shards.engine import Engine
 from shards.heap import Heap
 from shards.queues import Entries, ShardQueues
@@ -95,6 +96,7 @@ async def run(context: ProcessContext) -> None:
     recovered = await recover(store)
     replica = Replica()
     engine = Engine(store, context.gateway_count, context.shard_count)
+    engine.letter_router = LetterRouter(context.index, replica)
 
     async def delete_unused(queue_id: int, expired: bool) -> bool:
         try:

@@ -16,6 +16,10 @@
     window          the ids that a queue remembers
     siphash         the hash of an id
     relay           messages handed to queues of other shards
+    dying           the way out of a message that is not acknowledged
+    burying         dead letters: routed, written, and done with where the message died
+    letter_routes   where they go, remembered
+    burial_state    their structures
     death           what a dead letter says of its deaths; circles
     members         how consumers, channels, connections and gateways come and go
     engine          the surface for Python

@@ -6,6 +6,7 @@ A new limit holds at once; a new TTL holds for messages that come from now on, a
 from libc.stdint cimport uint64_t
 
 from log.formats cimport NO_TTL
+from shards.engine.burying cimport set_dead_letters
 from shards.engine.consumer_timeout cimport watch_holders
 from shards.engine.deduplication cimport set_window
 from shards.engine.features cimport (
@@ -44,7 +45,6 @@ cdef int configure_stream(Features *own, features) except -1:
     own.message_ttl_ms = NO_TTL
     own.expires_ms = own.max_length = own.max_length_bytes = UNLIMITED
     own.overflow = OVERFLOW_DROP_HEAD
-    own.dead_letters = False
     own.consumer_timeout_ms = UNLIMITED
     return 0
 
@@ -71,7 +71,8 @@ cdef int configure(EngineState engine, Queue *queue, features) except -1:
     set_backoff(own, features.backoff)
     set_window(engine, queue, features.deduplication)
     own.single_active = features.single_active_consumer
-    own.dead_letters = features.dead_letter_exchange is not None
+    exchange = None if own.stream != NULL else features.dead_letter_exchange
+    set_dead_letters(engine, queue, exchange, features.dead_letter_routing_key)
     if own.stream != NULL:
         configure_stream(own, features)
         return retain(engine, queue)

@@ -4,14 +4,6 @@ from libc.stdint cimport uint8_t, uint64_t
 from amqp091.property_edit cimport Scratch
 from amqp091.scanner cimport ContentHeader
 
-cdef enum:
-    REASON_REJECTED = 0
-    REASON_EXPIRED = 1
-    REASON_MAXLEN = 2
-    REASON_DELIVERY_LIMIT = 3
-    REASON_COUNT = 4
-
-
 # One death of one message. The strings are the caller's; each has at most 255 bytes.
 cdef struct Death:
     const uint8_t *queue            # that it died in
@@ -20,7 +12,7 @@ cdef struct Death:
     uint8_t queue_bytes
     uint8_t exchange_bytes
     uint8_t routing_key_bytes
-    uint8_t reason
+    uint8_t reason                  # DEATH_*, dying.pxd
     bint recorded                   # it died before, and its x-death is this broker's; else a client's word, not trusted
     bint rekeyed                    # the dead letter goes by another key: CC and BCC do not count any more
     uint64_t time_s                 # wall clock

@@ -28,6 +28,9 @@ from amqp091.property_edit cimport (
 from amqp091.scanner cimport (
     PROPERTY_EXPIRATION, ContentHeader, Field, find_field, load64, next_field, parse_properties,
 )
+from shards.engine.dying cimport (
+    DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REASONS, DEATH_REJECTED,
+)
 
 from amqp091.scanner import scan_error
 
@@ -67,11 +70,11 @@ set_name(&REMOVED[8], "BCC")
 
 
 cdef const char *reason_text(uint8_t reason) noexcept nogil:
-    if reason == REASON_EXPIRED:
+    if reason == DEATH_EXPIRED:
         return "expired"
-    if reason == REASON_MAXLEN:
+    if reason == DEATH_MAXLEN:
         return "maxlen"
-    if reason == REASON_DELIVERY_LIMIT:
+    if reason == DEATH_DELIVERY_LIMIT:
         return "delivery_limit"
     return REJECTED
 
@@ -106,7 +109,7 @@ cdef bint is_cycle(const ContentHeader *header, const Death *death, const uint8_
     """RabbitMQ's rule: the target is among the queues that it died in, and it was not rejected since."""
     cdef Field deaths, entry
     cdef size_t at = 0
-    if death.reason == REASON_REJECTED:
+    if death.reason == DEATH_REJECTED:
         return False
     if death.queue_bytes == target_bytes and memcmp(death.queue, target, target_bytes) == 0:
         return True
@@ -220,7 +223,7 @@ cdef int take_death(Death *death, bytes queue, bytes exchange, bytes routing_key
     death.queue, death.queue_bytes = <const uint8_t *> queue, <uint8_t> len(queue)
     death.exchange, death.exchange_bytes = <const uint8_t *> exchange, <uint8_t> len(exchange)
     death.routing_key, death.routing_key_bytes = <const uint8_t *> routing_key, <uint8_t> len(routing_key)
-    death.reason = [reason_text(i).decode() for i in range(REASON_COUNT)].index(reason)
+    death.reason = [reason_text(i).decode() for i in range(DEATH_REASONS)].index(reason)
     death.recorded, death.rekeyed, death.time_s = recorded, rekeyed, time_s
     return 0
 

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,31 @@ EVENT: int
 class UnknownQueue(KeyError): ...
 class ExclusiveConflict(Exception): ...
 
+class LetterAnswer(Protocol):
+    """See letter_routes.pyx."""
+
+    @property
+    def source(self) -> bytes: ...
+    @property
+    def local(self) -> Sequence[tuple[int, bytes]]: ...
+    @property
+    def remote(self) -> Sequence[tuple[int, int, bytes]]: ...
+    @property
+    def by_message(self) -> bool: ...
+
+class LetterRouter(Protocol):
+    """Where dead letters go; see letter_routes.pyx."""
+
+    @property
+    def version(self) -> int: ...
+    def route(self, queue_id: int, exchange: bytes, keys: list[bytes], properties: bytes | None) -> LetterAnswer: ...
+    def goes_in_circles(self, queue_id: int, target: bytes) -> None: ...
+
 class Engine:
     """The queues of one shard; see engine.pyx. Where a list of queue ids is returned, these are auto-delete queues
     that have lost their last consumer."""
 
+    letter_router: LetterRouter | None
     now_ms: int
     """Wall clock, set by the worker: when messages were received."""
 
@@ -86,6 +107,7 @@ class Engine:
     # time
     def next_timer_ms(self) -> int | None: ...
     def expire(self, now_ms: int, queues_max: int = ...) -> bool: ...
+    def durable_up_to(self, position: int) -> None: ...
     def take_expired_queues(self) -> list[int]: ...
     def take_deserted_queues(self) -> list[int]: ...
 

@@ -24,6 +24,10 @@ from bus.records cimport (
 from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES
 from log.store cimport Entry
 from shards.engine.browsing cimport browse, delete_at, positions_of
+from shards.engine.burying cimport (
+    BURIED_AT_ONCE_MAX, bury_again, bury_again_at, bury_dead, can_bury, forget_letters, letter_answered, letters_count,
+    settle_up_to, shard_opened,
+)
 from shards.engine.configuring cimport configure
 from shards.engine.consumer_timeout cimport look, look_is_due
 from shards.engine.deduplication cimport forget_all, load_window
@@ -118,9 +122,14 @@ cdef class Engine(EngineState):
     # -- batches to gateways
 
     def dispatch(self) -> None:
-        """Gives ready messages to consumers as far as these can take them, and looks after channels' credit."""
+        """Gives ready messages to consumers as far as these can take them, buries what died, and looks after channels'
+        credit."""
+        cdef uint32_t budget = BURIED_AT_ONCE_MAX
         wake(self, &self.resting)
         dispatch_touched(self)
+        while can_bury(self) and budget:
+            bury_dead(self, &budget)
+            dispatch_touched(self)
         if self.wanting != NULL or self.credited != NULL:
             self.settle_credit()
 
@@ -151,7 +160,7 @@ cdef class Engine(EngineState):
     @property
     def idle(self) -> bool:
         """Whether `dispatch` would find nothing to look at."""
-        return self.touched_first == NULL and self.resting.first == NULL
+        return self.touched_first == NULL and self.resting.first == NULL and not can_bury(self)
 
     def respond(self, uint32_t gateway, uint32_t request_id, bytes document not None) -> None:
         tell(self, self.gateway_at(gateway), KIND_RESPONSE, request_id, document)
@@ -271,6 +280,7 @@ cdef class Engine(EngineState):
                     forget_queue(self, <Channel *> gateway.channels.slots[slot], queue)
         self.drop_ready(queue)
         if queue.features != NULL:
+            forget_letters(self, queue)
             drop_delayed(self, queue)
             if queue.features.window != NULL:
                 forget_all(self, queue.features.window)
@@ -341,7 +351,9 @@ cdef class Engine(EngineState):
 
     def next_timer_ms(self):
         """When `expire` has something to do next (ms, wall clock), or None."""
-        cdef uint64_t at_ms = self.timers[1].features.timer_at_ms if self.timer_count else UNLIMITED
+        cdef uint64_t at_ms = bury_again_at(self)
+        if self.timer_count:
+            at_ms = min(at_ms, self.timers[1].features.timer_at_ms)
         if self.watches != NULL:
             at_ms = min(at_ms, self.look_at_ms)
         return None if at_ms == UNLIMITED else at_ms
@@ -351,6 +363,7 @@ cdef class Engine(EngineState):
         True where more of it is left."""
         cdef uint32_t i
         self.now_ms = now_ms
+        bury_again(self)
         if look_is_due(self, now_ms):
             look(self)
         for i in range(queues_max):
@@ -358,6 +371,17 @@ cdef class Engine(EngineState):
                 return False
             on_time(self, self.timers[1])
         return True
+
+    def durable_up_to(self, uint64_t position) -> None:
+        """The log is on the disk so far: what has gone from one queue to another there is done with in the first."""
+        settle_up_to(self, position)
+
+    cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1:
+        """Dead letters are all that is handed over."""
+        return letter_answered(self, ticket, answer)
+
+    cpdef int relay_opened(self, uint32_t shard) except -1:
+        return shard_opened(self)
 
     def take_expired_queues(self) -> list:
         """Ids of queues that have been unused for as long as their x-expires."""
@@ -394,6 +418,7 @@ cdef class Engine(EngineState):
             "messages_delayed": queue.features.delayed.count if queue.features != NULL else 0,
             "messages_ready": ready,
             "messages_unacknowledged": queue.unacked,
+            "messages_dlx": letters_count(queue),
             "consumers": queue.consumer_count,
             "publish_count": queue.published,
             "deliver_count": queue.delivered,
@@ -620,6 +645,12 @@ cdef class Engine(EngineState):
                 "rejected": self.deaths[DEATH_REJECTED], "expired": self.deaths[DEATH_EXPIRED],
                 "maxlen": self.deaths[DEATH_MAXLEN], "delivery_limit": self.deaths[DEATH_DELIVERY_LIMIT],
             },
+            "dead_lettered": {
+                "rejected": self.burying.buried[DEATH_REJECTED], "expired": self.burying.buried[DEATH_EXPIRED],
+                "maxlen": self.burying.buried[DEATH_MAXLEN],
+                "delivery_limit": self.burying.buried[DEATH_DELIVERY_LIMIT],
+            },
+            "dead_letters_dropped": self.burying.dropped,
             "dropped": self.dropped_count,
         }
 

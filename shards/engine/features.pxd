@@ -4,6 +4,7 @@ A plain queue has none of this (Queue.features is NULL), and pays one test of th
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+from shards.engine.burial_state cimport DeadLetters
 from shards.engine.delayed_heap cimport DelayedHeap
 from shards.engine.ready_ring cimport ReadyRing
 from shards.engine.returned_heap cimport ReturnedHeap
@@ -56,7 +57,6 @@ cdef struct Features:
     uint8_t overflow
     bint keeps_all                  # every message goes to the disk
     bint single_active              # one consumer at a time
-    bint dead_letters               # there is a dead-letter exchange
     uint64_t message_ttl_ms         # NO_TTL: none
     uint64_t expires_ms             # UNLIMITED: none
     uint64_t max_length             # UNLIMITED: none
@@ -75,6 +75,7 @@ cdef struct Features:
     Stream *stream                  # NULL: no stream; else it has all the messages
     DelayedHeap delayed             # messages that are not ready before a time
     Window *window                  # ids of the messages that it has had; NULL: it takes duplicates
+    DeadLetters *letters            # NULL: no dead-letter exchange
     uint64_t used_at_ms             # last time that counts for expires_ms
     uint64_t timer_at_ms            # when the queue is to be looked at, not later than anything is due
     uint32_t timer_place            # in the engine's heap of timers, from 1; NO_TIMER: not in there

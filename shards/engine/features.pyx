@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 
 from log.formats cimport NO_TTL
 from log.store cimport Entry
+from shards.engine.burial_state cimport DeadLetters, free_letters
 from shards.engine.delayed_heap cimport DelayedItem, free_delayed
 from shards.engine.ready_ring cimport free_ready, ready_memory_bytes
 from shards.engine.returned_heap cimport free_returned
@@ -45,6 +46,7 @@ cdef void free_features(Features *features) noexcept:
     free_stream(features.stream)
     free_delayed(&features.delayed)
     free_window(features.window)
+    free_letters(features.letters)
     free(features)
 
 
@@ -62,6 +64,9 @@ cdef uint64_t features_memory_bytes(const Features *features) noexcept:
             size += features.lanes.lane[i].returned.capacity * sizeof(Entry)
     if features.window != NULL:
         size += window_memory_bytes(features.window)
+    if features.letters != NULL:
+        size += sizeof(DeadLetters) + features.letters.exchange_bytes + features.letters.key_bytes
+        size += ready_memory_bytes(&features.letters.dying)
     if features.stream != NULL:
         size += sizeof(Stream) + features.stream.blocks_capacity * sizeof(void *)
         size += (features.stream.blocks_tail - features.stream.blocks_head) * sizeof(StreamBlock)

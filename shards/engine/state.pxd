@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from amqp091.property_edit cimport Scratch
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
+from shards.engine.burial_state cimport Burying
 from shards.engine.features cimport Features
 from shards.engine.ready_ring cimport ReadyRing
 from shards.engine.relay_window cimport RelayWindow
@@ -196,6 +197,8 @@ cdef class EngineState:
     cdef uint64_t look_clock_ms                 # the time that it counts by
     cdef list deserted_queues                   # ids of auto-delete queues that lost their last consumer by it
     cdef uint64_t deaths[4]                     # by reason, see dying.pxd
+    cdef Burying burying                        # see burying.pyx
+    cdef public object letter_router            # see letter_routes.pyx; None: no queue has a dead-letter exchange
 
     # what the relay tells whoever handed messages over: relay.pxd
     cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1

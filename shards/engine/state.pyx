@@ -10,7 +10,8 @@ from libc.stdlib cimport calloc, free, realloc
 from amqp091.property_edit cimport free_scratch
 from bus.batch cimport Batch
 from log.store cimport Entry, Store
-from shards.engine.features cimport free_features
+from shards.engine.burial_state cimport free_burying
+from shards.engine.features cimport UNLIMITED, free_features
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.relay_window cimport free_window
 from shards.engine.returned_heap cimport free_returned
@@ -48,6 +49,8 @@ cdef class EngineState:
         for i in range(sender_count):
             self.gateways[i].index = i
             self.gateways[i].outgoing = <void *> self.batches[i]
+        self.burying.waiting_until_ms = UNLIMITED
+        self.burying.routes_version = -1
         grow_scratch(self, FIRST_SCRATCH)
 
     def __dealloc__(self):
@@ -69,6 +72,7 @@ cdef class EngineState:
         free(self.timers)
         free(self.scratch_entries)
         free_scratch(&self.scratch_properties)
+        free_burying(&self.burying)
 
     cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1:
         raise RuntimeError(f"nobody knows the message {ticket} that was handed to shard {shard}")

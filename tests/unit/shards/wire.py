@@ -118,16 +118,21 @@ def event(**document: Any) -> bytes:
     return json_record(6, 0, document)
 
 
-def parse(batch: bytes) -> list[Any]:
-    """The records of a batch to a gateway."""
-    records: list[Any] = []
+def split(batch: bytes) -> list[bytes]:
+    """The records of a batch as they are."""
+    records = []
     offset = 0
     while offset < len(batch):
-        record_bytes, kind = struct.unpack_from("<IB", batch, offset)
-        assert record_bytes % 8 == 0 and record_bytes <= len(batch) - offset
-        records.append(_parse(kind, batch[offset : offset + record_bytes]))
+        (record_bytes,) = struct.unpack_from("<I", batch, offset)
+        assert record_bytes % 8 == 0 and 8 <= record_bytes <= len(batch) - offset
+        records.append(batch[offset : offset + record_bytes])
         offset += record_bytes
     return records
+
+
+def parse(batch: bytes) -> list[Any]:
+    """The records of a batch to a gateway."""
+    return [_parse(record[4], record) for record in split(batch)]
 
 
 def _parse(kind: int, raw: bytes) -> Any:

@@ -1,0 +1,97 @@
+"""Where dead letters go: the engine asks for routing keys that it has not seen since the topology changed.
+
+What it is asked and answers is in shards/engine/letter_routes.pyx. Says once for each queue why its letters are
+dropped. Remembers no route: that does the engine. Permissions were checked when the queue was declared.
+"""
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from amqp091.errors import NotFound
+from amqp091.properties import decode
+from topology.model import Queue
+from topology.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+TOLD_MAX: Final = 4096
+"""Queues of which it is remembered what was said about them; then all of it may be said again."""
+
+
+class LetterRoute(NamedTuple):
+    """The answer to the engine: the name of the queue that letters come from, and their targets."""
+
+    source: bytes
+    local: Sequence[tuple[int, bytes]] = ()
+    remote: Sequence[tuple[int, int, bytes]] = ()
+    by_message: bool = False
+
+
+def encoded(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+class LetterRouter:
+    """The routes of one shard's dead letters."""
+
+    def __init__(self, index: int, replica: Replica) -> None:
+        self._index = index
+        self._replica = replica
+        self._told: set[tuple[int, str]] = set()
+
+    @property
+    def version(self) -> int:
+        return self._replica.version
+
+    def route(self, queue_id: int, exchange: bytes, keys: Sequence[bytes], properties: bytes | None) -> LetterRoute:
+        """`properties` are the letter's, where the engine was told that they matter."""
+        queue = self._replica.queue_by_id(queue_id)
+        if queue is None:
+            return LetterRoute(b"")
+        source = encoded(queue.name)
+        name = exchange.decode("utf-8", "surrogateescape")
+        if properties is None and self._replica.depends_on_headers(queue.vhost, name):
+            return LetterRoute(source, by_message=True)
+        try:
+            targets = self._targets(queue, name, keys, None if properties is None else headers_of(properties))
+        except (NotFound, KeyError):
+            self._tell_once(queue, "missing", f"the dead-letter exchange {name!r} does not exist")
+            return LetterRoute(source)
+        if not targets and properties is None:
+            self._tell_once(queue, "unroutable", f"the dead-letter exchange {name!r} routes them to no queue")
+        return LetterRoute(
+            source,
+            [(each.queue_id, encoded(each.name)) for each in targets if each.shard == self._index],
+            [(each.shard, each.queue_id, encoded(each.name)) for each in targets if each.shard != self._index],
+        )
+
+    def goes_in_circles(self, queue_id: int, target: bytes) -> None:
+        """A message was not put into the target, in which it had died before."""
+        queue = self._replica.queue_by_id(queue_id)
+        if queue is not None:
+            through = target.decode("utf-8", "backslashreplace")
+            self._tell_once(queue, "circle", f"they would go round in circles through {through!r}")
+
+    def _targets(
+        self, queue: Queue, exchange: str, keys: Sequence[bytes], headers: Mapping[str, Any] | None
+    ) -> list[Queue]:
+        """Each queue once."""
+        found: dict[int, Queue] = {}
+        for key in keys:
+            result = self._replica.route(queue.vhost, exchange, key.decode("utf-8", "surrogateescape"), headers)
+            found.update((target.queue_id, target) for target in result.queues)
+        return list(found.values())
+
+    def _tell_once(self, queue: Queue, what: str, why: str) -> None:
+        if (queue.queue_id, what) in self._told:
+            return
+        if len(self._told) >= TOLD_MAX:
+            self._told.clear()
+        self._told.add((queue.queue_id, what))
+        logger.warning("dead letters of queue %r in vhost %r are dropped: %s", queue.name, queue.vhost, why)
+
+
+def headers_of(properties: bytes) -> Mapping[str, Any]:
+    return decode(properties).headers or {}
