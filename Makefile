@@ -47,7 +47,8 @@ ZEROMQ_TESTS := tests/clients/test_pika.py $(patsubst %,tests/protocol/test_%.py
 test-zeromq: build
 	$(BIN)/python -m pytest -q --brokers warren --link zeromq $(ZEROMQ_TESTS)
 
-SANITIZED_TESTS := tests/fuzz $(patsubst %,tests/unit/%,amqp091 bus gateway_core log shards) tests/simulation
+SANITIZED_TESTS := tests/fuzz $(patsubst %,tests/unit/%,amqp091 bus gateway_core log shards topology/test_choice.py) \
+	tests/simulation
 
 sanitize: build
 	WARREN_SEEDS=8 tools/sanitize.sh -q $(SANITIZED_TESTS)

@@ -490,6 +490,14 @@ def read_field_letter(const uint8_t[::1] table not None, bytes name not None):
     return chr(letter) if letter else None
 
 
+def read_property(bytes properties not None, uint16_t flag):
+    """The property of that flag, a short string without its length octet; None where there is none."""
+    cdef const uint8_t *value = NULL
+    cdef size_t n = 0
+    found = find_property(<const uint8_t *> properties, len(properties), flag, &value, &n)
+    return <bytes> (<const char *> value)[:n] if found else None
+
+
 def read_expiration(bytes text not None):
     """The expiration property in milliseconds; below 0 where it is none."""
     cdef uint64_t ttl_ms = 0

@@ -242,3 +242,20 @@ def test_requests_of_all_kinds_wait(
     assert [(m.body, m.redelivered) for m in again if m is not None] == [(b"1", True), (b"2", True)]
     assert time.monotonic() - began < 2 * BACK_WITHIN_S
     warren.wait_back("shard", victim, old, 15)
+
+
+def test_a_delayed_message_keeps_its_time(
+    warren: Warren, client: Client, victim: int, declare: Callable[..., list[str]]
+) -> None:
+    """Confirmed while it waits; neither lost nor early when the shard dies meanwhile."""
+    queue = declare(durable=True)[0]
+    channel = client.channel(1)
+    channel.confirm()
+    at_ms = time.time_ns() // 1_000_000 + 3000
+    channel.publish("", queue, b"late", Properties(delivery_mode=2, headers={"x-deliver-at": at_ms}))
+    channel.publish("", queue, b"at once", Properties(delivery_mode=2))
+    channel.wait_confirms(2)
+    kill_and_wait(warren, victim)
+    channel.consume(queue, no_ack=True)
+    assert channel.bodies(2) == [b"at once", b"late"]
+    assert time.time_ns() // 1_000_000 >= at_ms

@@ -23,6 +23,8 @@ from tests.harness.accounts import ACCOUNTS, VHOST_LIMITS, VHOSTS
 from tests.harness.ports import free_port, wait_for_port
 
 RABBITMQ_SERVER_GLOB = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"
+PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_random_exchange", "rabbitmq_sharding")
+"""Of those in Debian's package: exchange types that Warren has too (sharding: x-modulus-hash)."""
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 
@@ -142,7 +144,7 @@ class RabbitMQ:
     def _environment(self) -> dict[str, str]:
         directory = self.directory
         (directory / "definitions.json").write_text(json.dumps(self._definitions))
-        (directory / "enabled_plugins").write_text("[].\n")
+        (directory / "enabled_plugins").write_text(f"[{','.join(PLUGINS)}].\n")
         (directory / "env.conf").write_text("")
         (directory / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"

@@ -7,18 +7,30 @@ import random
 
 import pytest
 
+from amqp091.tables import encode_table
+from amqp091.values import Timestamp
+from gateway.core import Fork, Route, Way
 from tests.unit.gateway_core import frames, records
 from tests.unit.gateway_core.driver import Channel, Connection, Gateway
+from topology.choice import Choice
+from topology.model import Destination
 
 PROPERTIES = frames.properties(
     headers=frames.table({b"a": b"b" * 20, b"c": b""}), delivery_mode=2, priority=1, reply_to=b"r", expiration=b"10",
     user_id=b"")
+SPECIAL = frames.properties(
+    headers=encode_table({
+        "CC": ["q", "r", 5], "BCC": ["s"], "x-delay": 10, "x-deliver-at": Timestamp(10**9), "z": "h"}),
+    reply_to=b"amq.rabbitmq.reply-to", user_id=b"")
 CLIENT = [
     frames.publish(1, b"body", PROPERTIES),
     frames.publish(2, b"x" * 300, cut=100),
     frames.publish_method(1) + frames.publish_method(2) + frames.content_header(1, 4) + frames.content_header(2, 0),
     frames.body_frame(1, b"four"),
     frames.publish(3, b"t", routing_key=b"both", mandatory=True),
+    frames.publish(1, b"copied", SPECIAL, exchange=b"headers"),
+    frames.publish(2, b"late", SPECIAL, exchange=b"fanout", mandatory=True),
+    frames.publish(3, b"late", SPECIAL),
     frames.ack(1, 1),
     frames.nack(1, 3, multiple=True),
     frames.reject(2, 2, requeue=False),
@@ -45,10 +57,26 @@ def mutated(rng: random.Random, octets: bytes) -> bytes:
     return bytes(out)
 
 
-def client(gateway: Gateway, mode: int) -> Connection:
+FORK = Fork(Choice([Destination("queue", name) for name in "abc"], weights=[1, 2, 3], hash_header="z"))
+
+
+def way(exchange: bytes, keys: tuple[bytes, ...], headers: bytes | None, has_delay: bool, path: tuple[int, ...]) -> Way:
+    """Something of everything: forks, several queues, delayed ones, queues that keep all."""
+    if exchange == b"fanout" and not path:
+        return FORK
+    if not keys[0] or b"s" in keys[0]:
+        return Route([])
+    delayed = [(1, 12, 2), (0, 13, 0)] if has_delay else []
+    return Route([(0, 10, 1), (1, 20, 2)], delayed=delayed)
+
+
+def client(gateway: Gateway, mode: int, *, routes_all: bool = False) -> Connection:
     connection = Connection(gateway, 0)
+    if routes_all:
+        connection.ways = way
     for number in (1, 2, 3):
         channel = Channel(connection, number)
+        channel.reply_to = b"amq.rabbitmq.reply-to.me" if number == 3 else None
         if mode == 1:
             channel.confirm_select()
         elif mode == 2:
@@ -61,7 +89,7 @@ def test_mutated_input_of_a_client(mode: int) -> None:
     rng = random.Random(mode)
     gateway = Gateway()
     for _ in range(1500):
-        connection = client(gateway, mode)
+        connection = client(gateway, mode, routes_all=rng.random() < 0.5)
         consumer = connection.channels[1].add_consumer(b"t", 0, False)
         gateway.on_batch(0, records.deliver(consumer, b"m") * 4)
         stream = b"".join(mutated(rng, rng.choice(CLIENT)) for _ in range(rng.randrange(1, 8)))
