@@ -13,7 +13,7 @@ from topology.equivalence import (
     check_queue_declare,
     check_queue_equivalent,
 )
-from topology.exchanges import HEADERS, check_match_arguments
+from topology.exchanges import check_binding
 from topology.limits import MAX_QUEUES, limit
 from topology.model import DEFAULT_EXCHANGE, EXCHANGE, QUEUE, Binding, Destination, Exchange, Kind, Queue
 from topology.names import described, is_reserved
@@ -103,8 +103,9 @@ def binding(planned: Planned, item: Item) -> None:
     if not (_end(planned, item, vhost, EXCHANGE, source) and _end(planned, item, vhost, *wanted.target)):
         return
     from_exchange = planned.found(vhost, EXCHANGE, source)
-    if isinstance(from_exchange, Exchange) and from_exchange.type == HEADERS:
-        item.checked(lambda: check_match_arguments(wanted.arguments))
+    to_queue = planned.found(vhost, QUEUE, wanted.destination) if wanted.destination_kind == QUEUE else None
+    if isinstance(from_exchange, Exchange):
+        item.checked(lambda: check_binding(from_exchange, wanted, to_queue if isinstance(to_queue, Queue) else None))
     identity, existing = wanted.identity(), planned.existing(vhost)
     if (existing is not None and existing.bindings.get(identity)) or (vhost, identity) in planned.bound:
         return

@@ -339,6 +339,14 @@ REFUSALS: list[tuple[Any, str]] = [
     ({"exchanges": [exchange(type="foo")]}, "exchanges[0]: unknown exchange type 'foo'"),
     ({"exchanges": [without(exchange(), "type")]}, "exchanges[0]: type is missing"),
     ({"exchanges": [exchange(arguments={"alternate-exchange": 5})]}, "exchanges[0]: invalid type 'signedint' for arg"),
+    (
+        {"exchanges": [exchange(type="x-delayed-message")]},
+        "exchanges[0]: Invalid argument, 'x-delayed-type' must be an existing exchange type",
+    ),
+    (
+        {"exchanges": [exchange(type="x-consistent-hash")], "bindings": [binding("new", routing_key="many")]},
+        "bindings[0]: The binding key must be an integer",
+    ),
     ({"bindings": [binding(destination="noq")]}, "bindings[0]: no queue 'noq' in vhost '/'"),
     ({"bindings": [binding("nox")]}, "bindings[0]: no exchange 'nox' in vhost '/'"),
     ({"bindings": [binding(destination_type="foo")]}, "bindings[0]: destination_type is neither 'queue' nor"),
