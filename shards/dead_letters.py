@@ -13,6 +13,7 @@ from amqp091.errors import NotFound
 from amqp091.properties import decode
 from topology.model import Queue
 from topology.replica import Replica
+from topology.routing import Scope
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +53,10 @@ class LetterRouter:
             return LetterRoute(b"")
         source = encoded(queue.name)
         name = exchange.decode("utf-8", "surrogateescape")
-        if properties is None and self._replica.depends_on_headers(queue.vhost, name):
+        if properties is None and self._replica.scope(queue.vhost, name) & (Scope.HEADERS | Scope.CHOICE):
             return LetterRoute(source, by_message=True)
         try:
-            targets = self._targets(queue, name, keys, None if properties is None else headers_of(properties))
+            targets = self._targets(queue, name, keys, properties)
         except (NotFound, KeyError):
             self._tell_once(queue, "missing", f"the dead-letter exchange {name!r} does not exist")
             return LetterRoute(source)
@@ -75,14 +76,15 @@ class LetterRouter:
             self._tell_once(queue, "circle", f"they would go round in circles through {through!r}")
 
     def _targets(
-        self, queue: Queue, exchange: str, keys: Sequence[bytes], headers: Mapping[str, Any] | None
+        self, queue: Queue, exchange: str, keys: Sequence[bytes], properties: bytes | None
     ) -> list[Queue]:
         """Each queue once."""
-        found: dict[int, Queue] = {}
-        for key in keys:
-            result = self._replica.route(queue.vhost, exchange, key.decode("utf-8", "surrogateescape"), headers)
-            found.update((target.queue_id, target) for target in result.queues)
-        return list(found.values())
+        first, *copies = (key.decode("utf-8", "surrogateescape") for key in keys)
+        if properties is None:
+            return self._replica.route(queue.vhost, exchange, first, copies=copies).queues
+        return self._replica.route(
+            queue.vhost, exchange, first, headers_of(properties), copies=copies, properties=properties
+        ).queues
 
     def _tell_once(self, queue: Queue, what: str, why: str) -> None:
         if (queue.queue_id, what) in self._told:

@@ -182,7 +182,7 @@ cdef class Choice:
         """The destination whose draw, an exponential variable with its weight as rate, is the lowest."""
         cdef uint32_t i, best = 0
         cdef uint64_t drawn, highest = 0
-        cdef double score, best_score = 0
+        cdef double uniform, score, best_score = 0
         if self.weights == NULL:
             for i in range(self.count):         # the same order without the logarithm, which falls
                 drawn = mixed(hash_value ^ self.seeds[i])
@@ -191,7 +191,10 @@ cdef class Choice:
                     best = i
             return best
         for i in range(self.count):
-            score = -log((<double> (mixed(hash_value ^ self.seeds[i]) >> 11) + 0.5) * UNIT) / self.weights[i]
+            uniform = (<double> (mixed(hash_value ^ self.seeds[i]) >> 11) + 0.5) * UNIT
+            if i and 1 - uniform >= best_score * self.weights[i]:
+                continue                        # as -log(x) is never below 1 - x; few are left to be compared
+            score = -log(uniform) / self.weights[i]
             if i == 0 or score < best_score:
                 best_score = score
                 best = i

@@ -24,9 +24,10 @@ Headers = Mapping[str, Any]
 class Scope(IntFlag):
     """What of a message, beside the exchange it is published to, can change where it goes."""
 
-    EXCHANGE = 0        # nothing else: what is left is up to choices
+    EXCHANGE = 0        # nothing else
     KEY = 1
     HEADERS = 2
+    CHOICE = 4          # and there is a choice on the way, which each message makes for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,11 @@ def scope(paths: Paths, start: str) -> Scope:
             continue
         table = paths.tables[exchange.name]
         if table.uses_headers:
-            return Scope.KEY | Scope.HEADERS
+            found |= Scope.KEY | Scope.HEADERS
         if table.uses_key:
-            found = Scope.KEY
+            found |= Scope.KEY
+        if isinstance(table, ChoosingTable):
+            found |= Scope.CHOICE
         onward = [*paths.bindings.exchanges_of(exchange.name)]
         alternate = paths.alternate(exchange)
         if alternate is not None:

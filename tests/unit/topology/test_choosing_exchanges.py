@@ -258,16 +258,20 @@ def test_what_routes_depend_on(world: World) -> None:
     def scope(name: str) -> Scope:
         return world.replica.scope("/", name)
 
-    for kind in ("fanout", HASH, "x-modulus-hash", "x-random"):
+    world.exchange("fanout", "fanout")
+    assert scope("fanout") == Scope.EXCHANGE
+    for kind in (HASH, "x-modulus-hash", "x-random"):
         world.exchange(kind, kind)
-        assert scope(kind) == Scope.EXCHANGE
+        assert scope(kind) == Scope.CHOICE
     assert scope("amq.direct") == scope("amq.topic") == scope("") == scope("missing") == Scope.KEY
     assert scope("amq.headers") == Scope.KEY | Scope.HEADERS
     world.exchange("behind")
     binding = world.bind(HASH, "behind", "1", kind="exchange")
-    assert scope(HASH) == Scope.KEY
+    assert scope(HASH) == Scope.KEY | Scope.CHOICE
     world.unbind(binding)
-    assert scope(HASH) == Scope.EXCHANGE
+    assert scope(HASH) == Scope.CHOICE
+    world.bind("fanout", HASH, kind="exchange")
+    assert scope("fanout") == Scope.CHOICE
     world.exchange("late", "x-delayed-message", arguments={"x-delayed-type": "fanout"})
     assert scope("late") == Scope.EXCHANGE
     world.bind("late", "amq.match", kind="exchange")
