@@ -105,6 +105,7 @@ class Case:
 
     def _consume(self, engine: Engine) -> None:
         engine.consume(0, 1, 1, 1, 1, no_ack=self.no_ack, exclusive=False, prefetch=0)
+        engine.sent(0)                  # events that this caused are no deliveries
 
     def _take(self, engine: Engine, delivered: int) -> None:
         """The gateway has what was delivered, and its client settles it."""
@@ -132,6 +133,9 @@ CASES: Final = (
     Case("max-length", {"max_length": 1_000_000}),
     Case("max-length, dropping", {"max_length": 1_000}, backlog=True),
     Case("max-length-bytes", {"max_length_bytes": 1 << 40}),
+    Case("consumer timeout", {"consumer_timeout_ms": 60_000}),
+    Case("single active consumer", {"single_active_consumer": True}),
+    Case("quorum", {"queue_type": "quorum", "delivery_limit": 20}, persistent=True),
     Case("priorities", {"max_priority": 10}, priorities=10),
     Case("priorities, backlog", {"max_priority": 10}, priorities=10, backlog=True),
 )

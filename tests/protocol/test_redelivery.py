@@ -99,6 +99,23 @@ def test_a_message_that_fails_too_often_is_dropped(channel: ChannelClient, names
     assert channel.delivery().body == b"next"
 
 
+@pytest.mark.oracle
+def test_a_message_that_fails_too_often_is_dead_lettered(channel: ChannelClient, names: Names) -> None:
+    channel.declare(names("dead"))
+    declare(channel, names(), {
+        **QUORUM, "x-delivery-limit": 1, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": names("dead"),
+    })
+    publish(channel, names(), b"poison")
+    channel.consume(names())
+    for _ in range(2):
+        channel.reject(channel.delivery().delivery_tag)
+    channel.consume(names("dead"), "dead")
+    dead = channel.delivery()
+    (death,) = (dead.properties.headers or {})["x-death"]
+    assert (dead.body, dead.redelivered) == (b"poison", False)
+    assert (death["reason"], death["count"], death["queue"]) == ("delivery_limit", 1, names())
+
+
 @pytest.mark.warren_only("3.10 has no limit unless one is asked for; since 4.0 it is 20")
 def test_the_default_limit_of_a_quorum_queue(channel: ChannelClient, names: Names) -> None:
     declare(channel, names(), QUORUM)
