@@ -20,6 +20,8 @@ Kind = Literal["exchange", "queue"]
 QUEUE: Final = "queue"
 EXCHANGE: Final = "exchange"
 
+UNKNOWN_ID: Final = 0
+"""Of a queue that the catalog has not given its id yet; no queue has it."""
 NAMED_QUEUE_ID_MAX: Final = (1 << 31) - 1
 """Of queues that have a name. The ids above are the shards' to give to reply queues, unknown to the catalog."""
 

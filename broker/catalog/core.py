@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from amqp091.errors import ResourceError
@@ -26,6 +27,7 @@ from topology.changes import Op
 from topology.deduplication import deduplication_of
 from topology.definitions import Origin
 from topology.model import EXCHANGE, Binding, Destination, Exchange, Queue
+from topology.placement import place
 from topology.replica import Replica
 from topology.vhost import VhostTopology
 
@@ -82,12 +84,12 @@ class Catalog:
             self.check_writable()
         return Decision(self)
 
-    def take_queue_id(self, arguments: Mapping[str, Any]) -> tuple[int, list[Op]]:
-        """An id for a queue with these arguments, and what has to be stored with it.
-
-        One that deduplicates takes the id behind it, too: under that it keeps the ids of its messages.
-        """
-        return self._queue_ids.take(1 if deduplication_of(arguments) is None else 2)
+    def placed(self, queue: Queue) -> tuple[Queue, list[Op]]:
+        """A new queue with its id and its shard, and what has to be stored for the id. ResourceError: none is left."""
+        # One that deduplicates keeps the ids of its messages under the second one.
+        queue_id, reservation = self._queue_ids.take(1 if deduplication_of(queue.arguments) is None else 2)
+        shard = place(queue.vhost, queue.name, self.shard_count)
+        return replace(queue, queue_id=queue_id, shard=shard), reservation
 
     async def settled(self) -> None:
         """Everything decided so far is committed and known to every process."""

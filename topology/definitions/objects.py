@@ -15,7 +15,17 @@ from topology.equivalence import (
 )
 from topology.exchanges import check_binding
 from topology.limits import MAX_QUEUES, limit
-from topology.model import DEFAULT_EXCHANGE, EXCHANGE, QUEUE, Binding, Destination, Exchange, Kind, Queue
+from topology.model import (
+    DEFAULT_EXCHANGE,
+    EXCHANGE,
+    QUEUE,
+    UNKNOWN_ID,
+    Binding,
+    Destination,
+    Exchange,
+    Kind,
+    Queue,
+)
 from topology.names import described, is_reserved
 
 
@@ -60,7 +70,7 @@ def queue(planned: Planned, item: Item) -> None:
     item.checked(lambda: check_queue_declare(
         vhost, name, durable=durable, exclusive=False, auto_delete=auto_delete, arguments=arguments
     ))
-    wanted = Queue(0, name, vhost, durable, auto_delete, arguments=arguments)
+    wanted = Queue(UNKNOWN_ID, name, vhost, durable, auto_delete, arguments=arguments)
     planned.added[vhost, Destination(QUEUE, name)] = wanted
     planned.new_queues[vhost] += 1
     planned.plan.queues.append(wanted)

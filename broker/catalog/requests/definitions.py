@@ -1,7 +1,6 @@
 """export and import: the definitions as a document in RabbitMQ's format (topology/definitions)."""
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from amqp091.errors import PreconditionFailed
@@ -9,7 +8,6 @@ from broker.catalog.core import Catalog, Decision, Message
 from broker.catalog.requests.checks import vhost_named
 from topology import changes
 from topology.definitions import ImportPlan, export_all, export_vhost, plan_import
-from topology.placement import place
 
 
 async def export(catalog: Catalog, message: Message) -> Message:
@@ -47,16 +45,15 @@ async def import_(catalog: Catalog, message: Message) -> Message:
 def decide(
     catalog: Catalog, document: object, vhost: str | None = None, *, skip_missing: bool = False
 ) -> tuple[Decision, ImportPlan]:
-    """Everything that the document changes, as one decision."""
+    """Everything that the document changes, as one decision. What can be refused is, before its first operation."""
     plan = plan_import(catalog.topology, document, vhost, skip_missing=skip_missing)
     decision = catalog.decide()
+    placed = [catalog.placed(queue) for queue in plan.queues]
     for op in plan.ops:
         decision.add(op)
-    for planned in plan.queues:
-        queue_id, reservation = catalog.take_queue_id(planned.arguments)
+    for queue, reservation in placed:
         decision.store_only(reservation)
-        shard = place(planned.vhost, planned.name, catalog.shard_count)
-        decision.add(changes.queue_add(replace(planned, queue_id=queue_id, shard=shard)))
+        decision.add(changes.queue_add(queue))
     for binding in plan.bindings:
         decision.add(changes.binding_add(binding, decision.is_durable(binding)))
     return decision, plan

@@ -15,9 +15,8 @@ from topology import changes
 from topology.arguments import with_default_type
 from topology.equivalence import check_queue_declare, check_queue_equivalent
 from topology.limits import check_queue_limit
-from topology.model import QUEUE, Binding, Queue
+from topology.model import QUEUE, UNKNOWN_ID, Binding, Queue
 from topology.names import described
-from topology.placement import place
 
 SHARD_PATIENCE_S: Final = 15.0      # how long a deletion waits for a shard that is being restarted
 SHARD_RETRY_S: Final = 0.1
@@ -47,15 +46,13 @@ async def declare(catalog: Catalog, message: Message) -> Message:
     if owner is not None and owner_is_gone(catalog, owner):
         raise InternalError(f"the connection of {described(QUEUE, name, vhost.vhost.name)} is gone")
     decision = catalog.decide()
-    queue_id, reservation = catalog.take_queue_id(arguments)
-    decision.store_only(reservation)
-    queue = Queue(
-        queue_id, name, vhost.vhost.name, durable and not exclusive, auto_delete, exclusive, owner, arguments,
-        place(vhost.vhost.name, name, catalog.shard_count),
+    queue, reservation = catalog.placed(
+        Queue(UNKNOWN_ID, name, vhost.vhost.name, durable and not exclusive, auto_delete, exclusive, owner, arguments)
     )
+    decision.store_only(reservation)
     decision.add(changes.queue_add(queue))
     await decision.settle()
-    return {"queue_id": queue_id, "shard": queue.shard, "created": True}
+    return {"queue_id": queue.queue_id, "shard": queue.shard, "created": True}
 
 
 async def delete(catalog: Catalog, message: Message) -> Message:

@@ -62,6 +62,19 @@ def test_an_import_is_one_change_for_everybody_and_lasts(tmp_path: Path) -> None
     run(scenario())
 
 
+def test_queues_that_deduplicate_get_the_ids_they_need(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = await started(tmp_path)
+        client = world.peers["gateway-0"].client
+        arguments = {"x-message-deduplication": True}
+        await client.request("import", document={"queues": [queue(name, arguments=arguments) for name in "abc"]})
+        declared = await client.request("queue.declare", **declare("d"))
+        ids = sorted(world.peers["gateway-1"].replica.queue_ids())
+        assert ids == [ids[0], ids[0] + 2, ids[0] + 4, ids[0] + 6] and declared["queue_id"] == ids[-1]
+
+    run(scenario())
+
+
 def test_a_document_with_one_thing_wrong_changes_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         world = await started(tmp_path)
