@@ -4,6 +4,7 @@
 Entries that a queue holds stay valid: the old segment keeps a table from its slots to
 the new ones (`Segment.forward_*`). Until the copies are durable the old files stay,
 and acknowledgements are written to both; recovery meets both copies and merges them.
+What says that an older entry is settled goes along with the message that it became.
 One segment at a time, in steps of a few bytes, so that the loop is never held up.
 """
 import logging
@@ -11,7 +12,9 @@ import logging
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from log.formats cimport MOVED, RECORD_COPIED, IndexEntry, RecordQueue, StoredRecord
+from log.formats cimport (
+    INDEX_SETTLED, MOVED, RECORD_COPIED, RECORD_QUEUE_SETTLED, IndexEntry, RecordQueue, StoredRecord,
+)
 from log.segment cimport FORWARD_DAMAGED, SEGMENT_COMPLETE, Segment
 from log.store cimport Entry, Message, Store, describe
 
@@ -95,6 +98,11 @@ def step(Store store not None, uint64_t budget_bytes) -> bool:
     return candidate(store, store.compacted_bytes_min) is not None
 
 
+cdef inline bint goes_along(Segment segment, uint32_t slot) noexcept:
+    """Live, or the word that an older entry is settled: until the disk has that one's ack, it is all that says so."""
+    return segment.ack_byte(slot)[0] < MOVED or segment.entry(slot).flags & INDEX_SETTLED != 0
+
+
 cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFFFF:
     """Copies the record of the next live slot, for all its live slots; returns its bytes, 0 at the end."""
     cdef uint32_t slot = store.compacting_slot, first, n = 0, i
@@ -116,7 +124,7 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
     position8 = segment.entry(slot).position8
     first = slot
     while slot < segment.slots_used and segment.entry(slot).position8 == position8:
-        if segment.ack_byte(slot)[0] < MOVED:
+        if goes_along(segment, slot):
             n += 1
         slot += 1
     if segment.verify and not segment.valid(<uint64_t> position8 * 8):
@@ -138,7 +146,7 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
         attributes = slots + n
         n = 0
         for i in range(first, slot):
-            if segment.ack_byte(i)[0] < MOVED:
+            if goes_along(segment, i):
                 queue_ids[n] = segment.entry(i).queue_id
                 numbers[n] = segment.entry(i).entry_number
                 slots[n] = i
@@ -149,6 +157,8 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
             segment.durable, &message, queue_ids, numbers, attributes, n, entries, record.flags | RECORD_COPIED)
         store.live_entries = live
         for i in range(n):
+            if attributes[i] & RECORD_QUEUE_SETTLED:
+                continue
             target = <Segment> store.segments[entries[i].segment]
             target.ack_byte(entries[i].slot)[0] = segment.ack_byte(slots[i])[0]
             remember(segment, slots[i], (<uint64_t> entries[i].segment << 32) | entries[i].slot)

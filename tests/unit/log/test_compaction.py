@@ -12,6 +12,7 @@ import pytest
 from log import access
 from log.access import StoredMessage
 from log.disk import Disk
+from log.formats import RECORD_QUEUE_SETTLED
 from log.store import Store
 
 from .conftest import OpenStore, commit, run_chores
@@ -227,3 +228,28 @@ def test_a_segment_that_was_being_sealed_goes_without_a_further_commit(open_stor
     run_chores(store)
     assert len(list(open_store.spill.glob("*.data"))) < before // 2
     check(store, entries[left])
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_says_that_an_older_entry_is_settled_goes_along(open_store: OpenStore, durable: bool) -> None:
+    """The ack of the older one may not be on the disk yet, and come back as it was after a power failure."""
+    store = open_store()
+    store.compacted_bytes_min = 0
+    access.append(store, durable, StoredMessage(b"", b"k", b"", b"old" * 300), [1], [7])
+    moved = 0
+    for number in range(1, COUNT):
+        filler = access.append(store, durable, StoredMessage(b"", b"k", b"", b"x" * 900), [2], [number])
+        if number % 100 == 0:
+            new = access.append(
+                store, durable, StoredMessage(b"", b"k", b"", b"new"), [3, 1], [number, 7], [0, RECORD_QUEUE_SETTLED])
+            moved += len(new) - 1
+        access.ack_many(store, filler)
+    commit(store)
+    run_chores(store)
+    live = store.live_entries
+    compact(store)
+    assert store.compactions and store.live_entries == live == 1 + moved
+    # the ack of the old one was never written; only what was copied says that it is settled
+    again = open_store()
+    assert sorted(again.recover()) == [3]
+    assert again.live_entries == moved
