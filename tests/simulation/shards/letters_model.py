@@ -196,8 +196,8 @@ def simulate(root: Path, seed: int, lives: int, steps: int) -> None:
     world = World(root, rng)
     for _ in range(lives):
         fail_after = rng.randint(0, 60) if rng.random() < 0.4 else None
-        world.live(
-            rng.randint(1, steps), death=rng.choice([KILLED, FAILED]), fail_after=fail_after, compacts=rng.random() < 0.3)
+        death, compacts = rng.choice([KILLED, FAILED]), rng.random() < 0.3
+        world.live(rng.randint(1, steps), death=death, fail_after=fail_after, compacts=compacts)
     world.live(0, death=KILLED)
 
 
