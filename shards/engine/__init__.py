@@ -1,6 +1,8 @@
-"""The compiled queue engine of a shard. One subject per file:
+"""The compiled queue engine of a shard. One subject per file.
 
-    state           the structures: queues, consumers, channels, connections, gateways
+The structures, and what plain queues need
+
+    state           queues, consumers, channels, connections, gateways
     tables          queues by id, handles by slot
     ready_ring      ready messages of a queue, in order
     returned_heap   messages that came back to a queue
@@ -9,19 +11,30 @@
     accepting       a message into the log and into its queues
     dispatch        queues to consumers; basic.get
     settling        acked, rejected, requeued
-    picking         messages found and taken out by position
-    browsing        messages shown and deleted by position
-    deduplication   messages that a queue has had before
-    identifier      the id of a message, from its properties
-    window          the ids that a queue remembers
-    siphash         the hash of an id
-    relay           messages handed to queues of other shards
-    dying           the way out of a message that is not acknowledged
-    burying         dead letters: routed, written, and done with where the message died
-    letter_routes   where they go, remembered
-    burial_state    their structures
-    death           what a dead letter says of its deaths; circles
     members         how consumers, channels, connections and gateways come and go
+    flood           queues whose consumers cannot follow
+    telling         what gateways are told unasked
+
+Queues with features (Queue.features is not NULL)
+
+    features        settings and state; configuring: from QueueFeatures, also while messages are there
+    ready           ready messages, whatever keeps them: lanes of a priority queue, or a ring
+    placing         coming, going by time or by limit
+    returning       coming back: delivery limits, back-off; redelivery: the header that counts
+    timers          when a queue is to be looked at; delayed_heap: messages that are not ready before a time
+    single_active   one consumer at a time; consumer_timeout, watch: who holds a message too long
+    stream          messages by offset; reading: consumers of one; retaining: what age and size take
+    deduplication   messages that a queue has had before; identifier, siphash: their ids; window: those remembered
+
+Messages that leave their queue otherwise
+
+    dying           the one way out of a message that is not acknowledged
+    burying         dead letters: routed, written, and done with where the message died; burial_state: their structures
+    letter_routes   where they go, remembered
+    death           what a dead letter says of its deaths; circles
+    relay           messages handed to queues of other shards; relay_window: what is under way to one
+    browsing        messages shown and deleted by position; picking: found and taken out
+
     engine          the surface for Python
 """
 from shards.engine.engine import EVENT, REQUEST, RESPONSE, Engine, ExclusiveConflict, UnknownQueue
