@@ -47,7 +47,7 @@ ZEROMQ_TESTS := tests/clients/test_pika.py $(patsubst %,tests/protocol/test_%.py
 test-zeromq: build
 	$(BIN)/python -m pytest -q --brokers warren --link zeromq $(ZEROMQ_TESTS)
 
-SANITIZED_TESTS := tests/fuzz $(patsubst %,tests/unit/%,amqp091 bus gateway_core log shards topology/test_choice.py) \
+SANITIZED_TESTS := tests/fuzz $(patsubst %,tests/unit/%,amqp091 bench bus gateway_core log shards topology/test_choice.py) \
 	tests/simulation
 
 sanitize: build
@@ -62,7 +62,7 @@ check: build
 	$(BIN)/lint-imports
 
 bench: build
-	$(BIN)/python -m bench $(ARGUMENTS)
+	$(BIN)/python -m tools.measure $(ARGUMENTS)
 
 lock:
 	PYTHON=$(BIN)/python tools/lock.sh

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from build_backend import has_c_compiler  # noqa: E402
 
-ROOMS = ("amqp091", "bus", "log", "gateway", "shards", "topology", "broker")
+ROOMS = ("amqp091", "bus", "log", "gateway", "shards", "topology", "bench", "broker")
 FLAGS = ["-O2", "-g1", "-fno-strict-aliasing", "-fwrapv", "-Wno-unused-function", "-Wno-unreachable-code"]
 LINK_FLAGS = []
 SANITIZE = os.environ.get("WARREN_SANITIZE")

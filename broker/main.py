@@ -23,6 +23,7 @@ from broker.commands import (
     settings,
     status,
 )
+from broker.commands.perf.group import perf
 from broker.version import VERSION
 from bus.context import StartError
 from bus.control import ControlError
@@ -60,6 +61,7 @@ for command in (
     *connections.COMMANDS,
     logs.log,
     messages.queue,
+    perf,
 ):
     cli.add_command(command)
 

@@ -1,4 +1,4 @@
-"""`python -m bench`: starts both brokers, lets amqpload's compare.py alternate between them, prints README.md's table.
+"""`python -m tools.measure`: both brokers, amqpload's compare.py alternating between them, README.md's table.
 
 Owns nothing but temporary directories; each broker keeps its data on the disk there, and nowhere in memory.
 """
@@ -29,7 +29,7 @@ COMPILER_FLAGS: Final = ("-O2", "-g", "-pthread")
 def main() -> int:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tools.measure", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--amqpload",

@@ -1,0 +1,1 @@
+"""The compiled core of the load tool: everything that happens per message."""

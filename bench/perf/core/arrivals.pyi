@@ -1,0 +1,6 @@
+class Arrivals:
+    base: int
+    given_up: int
+    memory_bytes: int
+    def __init__(self, base: int = 0) -> None: ...
+    def arrived_before(self, number: int) -> bool: ...

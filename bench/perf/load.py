@@ -1,0 +1,127 @@
+"""What a run does: the options of `warren perf run`, checked, as one value that travels to the workers as JSON.
+
+Knows no broker; where the load goes is url.py's, which key goes to which queue is plan.py's.
+"""
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+CONNECTIONS_MAX: Final = 100_000
+"""Of producers, and of consumers: more than a machine has ports for."""
+QUEUES_MAX: Final = 100_000
+KEYS_MAX: Final = 1_000_000
+BINDINGS_MAX: Final = 1 << 24
+"""Queues times routing keys: the table of what is bound to what has an entry for each."""
+SIZE_MAX: Final = 512 << 20
+WINDOW_MAX: Final = 1 << 24
+COUNT_MAX: Final = 1 << 47
+"""A sequence number beyond 48 bits is taken for foreign (core/verifier.pxd)."""
+
+SECONDS_DEFAULT: Final = 5.0
+PREFIX_DEFAULT: Final = "warren-perf"
+
+Mode = Literal["both", "publish", "drain"]
+ExchangeType = Literal["direct", "fanout", "topic", "headers"]
+Connections = Annotated[int, Field(ge=0, le=CONNECTIONS_MAX)]
+Processes = Annotated[int, Field(ge=1, le=256)]
+
+
+class Load(BaseModel):
+    """Names are those of the options; units stand last. See bench/README.md for what each means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # shape
+    mode: Mode = "both"                     # publish: only fill the queues; drain: only empty them
+    producers: Connections = 1
+    consumers: Connections = 1
+    queues: Annotated[int, Field(ge=0, le=QUEUES_MAX)] = 1
+    queue_prefix: Annotated[str, Field(min_length=1, max_length=200)] = PREFIX_DEFAULT
+    producer_processes: Processes | None = None     # None: by the cores
+    consumer_processes: Processes | None = None
+
+    # messages
+    size: Annotated[int, Field(ge=0, le=SIZE_MAX)] = 100
+    persistent: bool = False
+    mandatory: bool = False
+    properties: dict[str, str | int] = {}
+    headers: dict[str, Any] = {}
+
+    # how long
+    seconds: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    warmup_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    count: Annotated[int, Field(ge=1, le=COUNT_MAX)] | None = None     # of all producers, or to be drained
+    drain_timeout_s: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+
+    # queues
+    durable: bool = False
+    queue_type: str | None = None
+    queue_arguments: dict[str, Any] = {}
+    keep: bool = False                      # queues and exchange stay
+    purge: bool = False                     # queues that exist already may be emptied
+
+    # routing
+    exchange_type: ExchangeType | None = None       # None: the default exchange
+    routing_keys: Annotated[int, Field(ge=1, le=KEYS_MAX)] | None = None
+
+    # publishing
+    confirm: Annotated[int, Field(ge=0, le=WINDOW_MAX)] = 0            # unconfirmed per producer; 0: no confirms
+    rate: Annotated[float, Field(ge=0, le=1e8)] = 0.0                  # per producer and second; 0: no limit
+
+    # consuming
+    auto_ack: bool = False
+    ack_every: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    prefetch: Annotated[int, Field(ge=0, le=65535)] = 0                # 0: no limit
+    consume_arguments: dict[str, Any] = {}
+
+    verify: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        """What follows from other options."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        mode = values.get("mode", "both")
+        if mode == "drain":
+            values["producers"] = 0
+        elif mode == "publish" or not values.get("queues", 1):
+            values["consumers"] = 0
+        if mode != "drain" and values.get("count") is None and values.get("seconds") is None:
+            values["seconds"] = SECONDS_DEFAULT
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Load:
+        if self.mode != "drain" and not self.producers:
+            raise ValueError("a run without producers is a drain: give --drain")
+        if self.mode == "drain" and not (self.consumers and self.queues):
+            raise ValueError("a drain needs consumers and queues")
+        if not self.queues and self.exchange_type is None:
+            raise ValueError("a run without queues needs an exchange")
+        if self.routing_keys is not None and self.exchange_type is None:
+            raise ValueError("routing keys are for an exchange: give --exchange-type; "
+                             "with the default exchange the keys are the queues' names")
+        if self.prefetch and not self.auto_ack and self.ack_every > self.prefetch:
+            raise ValueError(f"with a prefetch of {self.prefetch} an acknowledgement for every {self.ack_every} "
+                             "messages would never be sent")
+        if self.keys * self.queues > BINDINGS_MAX and self.exchange_type is not None:
+            raise ValueError(f"queues times routing keys may be {BINDINGS_MAX} at most")
+        return self
+
+    @property
+    def keys(self) -> int:
+        """How many routing keys there are."""
+        if self.exchange_type is None:
+            return self.queues
+        if self.routing_keys is not None:
+            return self.routing_keys
+        return 1 if self.exchange_type == "fanout" else max(1, self.queues)
+
+    @property
+    def exchange(self) -> str:
+        """The name of the exchange; empty for the default one."""
+        return "" if self.exchange_type is None else self.queue_prefix

@@ -1,0 +1,144 @@
+"""Who sends what where: which keys a producer uses, which queues a key goes to, which process does it.
+
+All of it follows from the options alone, so that coordinator, producers and consumers agree without talking: message
+number n of a producer has a known key, and therefore known queues. core/verifier.pyx counts by the same rules.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from bench.perf.load import Load
+
+HEADER_KEY: Final = "perf-key"
+"""Of the headers exchange: the header that has the number of the routing key."""
+CORES_PER_PROCESS: Final = 4
+"""Of each role: half of the machine is the broker's, the other half is shared by both roles."""
+
+
+def queue_name(load: Load, queue: int) -> str:
+    return f"{load.queue_prefix}-{queue}"
+
+
+def routing_key(load: Load, key: int) -> str:
+    """As published."""
+    match load.exchange_type:
+        case None:
+            return queue_name(load, key)
+        case "topic":
+            return f"perf.{key}.event"
+        case _:
+            return f"key-{key}"
+
+
+def key_headers(load: Load, key: int) -> dict[str, Any]:
+    """What a message with that key has in its headers, for the headers exchange."""
+    return {HEADER_KEY: key} if load.exchange_type == "headers" else {}
+
+
+def keys_of_queue(load: Load, queue: int) -> range:
+    """The keys that go to a queue: dealt out over the queues, or, with more queues than keys, the other way round."""
+    if load.exchange_type is None:
+        return range(queue, queue + 1)
+    if load.exchange_type == "fanout":
+        return range(load.keys)
+    if load.keys >= load.queues:
+        return range(queue, load.keys, load.queues)
+    return range(queue % load.keys, queue % load.keys + 1)
+
+
+def copies(load: Load, key: int) -> int:
+    """How many queues a message with that key goes to."""
+    if not load.queues:
+        return 0
+    if load.exchange_type is None or (load.exchange_type != "fanout" and load.keys >= load.queues):
+        return 1
+    if load.exchange_type == "fanout":
+        return load.queues
+    return len(range(key, load.queues, load.keys))
+
+
+def bindings(load: Load, queue: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(routing key, arguments) of each binding of a queue; none for the default exchange."""
+    match load.exchange_type:
+        case None:
+            return
+        case "fanout":
+            yield "", {}
+        case "topic":
+            for key in keys_of_queue(load, queue):
+                yield f"*.{key}.#", {}
+        case "headers":
+            for key in keys_of_queue(load, queue):
+                yield "", {"x-match": "all", **key_headers(load, key)}
+        case "direct":
+            for key in keys_of_queue(load, queue):
+                yield routing_key(load, key), {}
+
+
+def keys_of_producer(load: Load, producer: int) -> list[int]:
+    """In the order in which they are used, again and again."""
+    if load.exchange_type is not None:
+        return [(producer + slot) % load.keys for slot in range(load.keys)]
+    if load.producers >= load.queues:
+        return [producer % load.queues]
+    return list(range(producer, load.queues, load.producers))
+
+
+def queues_of_consumer(load: Load, consumer: int) -> list[int]:
+    """Several consumers of one queue, or several queues of one consumer."""
+    if load.consumers >= load.queues:
+        return [consumer % load.queues]
+    return list(range(consumer, load.queues, load.consumers))
+
+
+def consumers_started(load: Load) -> int:
+    """How many times a consumer is told consume-ok, over all of them."""
+    return max(load.consumers, load.queues) if load.consumers else 0
+
+
+def quota(load: Load, producer: int) -> int | None:
+    """The producer's part of the count; None: no limit."""
+    if load.count is None:
+        return None
+    return load.count // load.producers + (producer < load.count % load.producers)
+
+
+def ranks(load: Load, queues: list[int]) -> np.ndarray[Any, np.dtype[np.int32]] | None:
+    """[queue][key]: the rank of the key among those bound to the queue, -1 where it is not. None: default exchange."""
+    if load.exchange_type is None:
+        return None
+    table = np.full((len(queues), load.keys), -1, np.int32)
+    for row, queue in enumerate(queues):
+        for rank, key in enumerate(keys_of_queue(load, queue)):
+            table[row, key] = rank
+    return table
+
+
+@dataclass
+class Share:
+    """What one worker process does."""
+
+    producers: list[int] = field(default_factory=list)
+    consumers: list[int] = field(default_factory=list)
+
+
+def shares(load: Load, cores: int) -> list[Share]:
+    """One process or more for each role as the cores allow; on one core, one process does everything.
+
+    All consumers of a queue are in the same process, which can thus tell duplicates without asking others.
+    """
+    by_default = max(1, cores // CORES_PER_PROCESS)
+    publishing = min(load.producers, load.producer_processes or by_default)
+    consuming = min(load.consumers, load.queues, load.consumer_processes or by_default)
+    if cores == 1 and load.producer_processes is None and load.consumer_processes is None:
+        return [Share(list(range(load.producers)), list(range(load.consumers)))]
+    made = [Share() for _ in range(publishing + consuming)]
+    for producer in range(load.producers):
+        made[producer % publishing].producers.append(producer)
+    for consumer in range(load.consumers):
+        made[publishing + consumer % load.queues % consuming].consumers.append(consumer)
+    return made

@@ -1,0 +1,103 @@
+"""What the processes of a broker use: CPU time and memory of process trees, read from outside.
+
+CPU time comes from each process's own CPU clock, in nanoseconds and with all its threads; a process that ends in
+between keeps what it had used when it was last seen. Memory is from /proc: RSS, and PSS where we may see it.
+"""
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PROC: Final = Path("/proc")
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+KIB: Final = 1024
+PSS_LINE: Final = b"\nPss:"
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Of a process since its start; None where it is gone."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)      # CPUCLOCK_SCHED of that process, see clock_getcpuclockid(3)
+    except OSError:
+        return None
+
+
+def title(pid: int) -> str:
+    """The command line as `ps` shows it; empty where the process is gone."""
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    rss_bytes: int = 0                  # shared pages count in each process
+    pss_bytes: int = 0                  # ... and here in parts; 0: not to be seen
+
+
+class ProcessTree:
+    """Some processes with all their descendants, as they come and go."""
+
+    def __init__(self, roots: Iterable[int]) -> None:
+        self.roots = list(roots)
+        self._cpu_s: dict[int, float] = {}
+
+    def pids(self) -> list[int]:
+        """Those that live."""
+        children: dict[int, list[int]] = {}
+        for pid in _all_pids():
+            parent = _parent(pid)
+            if parent is not None:
+                children.setdefault(parent, []).append(pid)
+        found = [pid for pid in self.roots if (PROC / str(pid)).exists()]
+        for pid in found:                               # grows while children are found
+            found += [child for child in children.get(pid, ()) if child not in found]
+        return found
+
+    def cpu_seconds(self) -> float:
+        """Of all of them, those that have ended since the first call among them."""
+        for pid in self.pids():
+            used = cpu_seconds(pid)
+            if used is not None:
+                self._cpu_s[pid] = used
+        return sum(self._cpu_s.values())
+
+    def cpu_by_title(self) -> dict[str, float]:
+        """CPU seconds of each that lives, by its title."""
+        return {title(pid): used for pid in self.pids() if (used := cpu_seconds(pid)) is not None}
+
+    def memory(self) -> Memory:
+        rss = pss = 0
+        for pid in self.pids():
+            try:
+                rss += int((PROC / str(pid) / "statm").read_bytes().split()[1]) * PAGE_BYTES
+                pss += _pss_bytes(pid)
+            except (OSError, IndexError, ValueError):
+                continue
+        return Memory(rss, pss)
+
+
+def _pss_bytes(pid: int) -> int:
+    try:
+        rollup = (PROC / str(pid) / "smaps_rollup").read_bytes()
+    except OSError:                                     # another user's
+        return 0
+    at = rollup.find(PSS_LINE)
+    return int(rollup[at + len(PSS_LINE) :].split()[0]) * KIB if at >= 0 else 0
+
+
+def _all_pids() -> list[int]:
+    return [int(entry) for entry in os.listdir(PROC) if entry.isdigit()]
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        stat = (PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    return int(stat.rpartition(b")")[2].split()[1])

@@ -1,0 +1,343 @@
+"""One run: declares, starts the workers, moves the phases on, watches, ends, and reports.
+
+The coordinator touches no message. It owns the board, the workers and one connection for declarations.
+"""
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from bench.perf import plan
+from bench.perf.board import NEVER_NS, Board
+from bench.perf.client import Client
+from bench.perf.core import board as core
+from bench.perf.core.template import STAMP_SIZE
+from bench.perf.errors import LoadError
+from bench.perf.histogram import Histogram
+from bench.perf.load import Load
+from bench.perf.machine import machine
+from bench.perf.processes import Memory, ProcessTree
+from bench.perf.result import BrokerUse, GeneratorUse, Latency, Rates, Result, Verification
+from bench.perf.timeline import Timeline
+from bench.perf.topology import clean_up, declare
+from bench.perf.url import parse
+from bench.perf.workers import Workers
+
+NAP_S: Final = 0.01
+READY_TIMEOUT_S: Final = 120.0
+"""For all connections: some brokers take milliseconds for each."""
+MEMORY_INTERVAL_S: Final = 0.5
+PROGRESS_INTERVAL_S: Final = 1.0
+AFTERMATH_S: Final = 0.05
+"""For duplicates of the last messages to come."""
+NS: Final = 1_000_000_000
+US: Final = 1e6
+
+
+@dataclass(frozen=True)
+class Target:
+    """A broker: where it is, and which processes it is, as far as that is known."""
+
+    urls: Sequence[str]
+    pids: Sequence[int] = ()            # roots of its process trees
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is told each second while a run goes on; rates of that second."""
+
+    at_s: float
+    rates: Rates
+    latency: Latency | None
+    blocked: int                        # connections that the broker holds back
+    cpu_cores: float | None
+    memory: Memory | None
+
+
+@dataclass
+class Snapshot:
+    """Everything at one moment."""
+
+    at_ns: int
+    totals: dict[str, int]
+    broker_cpu_s: float
+    broker_cpu_by_title: dict[str, float]
+    workers_cpu_s: list[float] = field(default_factory=list)
+
+
+def execute(target: Target, load: Load, on_progress: Callable[[Progress], None] | None = None) -> Result:
+    """Run a load once. LoadError where it cannot be, or is cut off by the broker."""
+    return _Run(target, load, on_progress).execute()
+
+
+class _Run:
+    def __init__(self, target: Target, load: Load, on_progress: Callable[[Progress], None] | None) -> None:
+        self.target = target
+        self.load = load
+        self.on_progress = on_progress
+        self.tree = ProcessTree(target.pids)
+        self.timeline = Timeline()
+        self.peak = Memory()
+        self.interrupted = self.timed_out = False
+        self.expected_of_drain = 0
+        self._next_memory_s = 0.0
+        self._told: tuple[float, dict[str, int], Histogram, float] | None = None
+
+    def execute(self) -> Result:
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        client = Client(parse(self.target.urls[0]), "control")
+        try:
+            product = " ".join(str(client.server_properties.get(key, "?")) for key in ("product", "version"))
+            waiting = declare(client, self.load)
+            self.expected_of_drain = waiting if self.load.count is None else min(waiting, self.load.count)
+            try:
+                result = self._with_workers()
+            except BaseException:
+                self._clean_up_quietly()
+                raise
+            result.left_in_queues = clean_up(client, self.load)
+        finally:
+            client.close()
+        result.started_at, result.broker, result.place = started_at, product, client.address.place
+        result.name, result.options, result.machine = self.target.name, self.load.model_dump(mode="json"), machine()
+        return result
+
+    def _clean_up_quietly(self) -> None:
+        """On a connection of its own, as the first one may be in the middle of something."""
+        try:
+            client = Client(parse(self.target.urls[0]), "control")
+            try:
+                clean_up(client, self.load)
+            finally:
+                client.close()
+        except LoadError:
+            pass                                        # what ended the run is what is told
+
+    def _with_workers(self) -> Result:
+        shares = plan.shares(self.load, len(os.sched_getaffinity(0)))
+        self.board = Board(len(shares))
+        try:
+            self.workers = Workers(self.load, self.target.urls, secrets.randbits(32), shares, self.board)
+            try:
+                return self._watched()
+            finally:
+                self.workers.close()
+        finally:
+            self.board.close()
+
+    # -- the phases
+
+    def _watched(self) -> Result:
+        self._wait_for("ready", len(self.workers), "the connections")
+        if self.load.mode != "drain":
+            self.board.phase = core.CONSUME
+            self._wait_for("consuming", plan.consumers_started(self.load), "the consumers")
+        start = self._snapshot()
+        warmup_ns = int(self.load.warmup_s * NS)
+        seconds = self.load.seconds
+        self.started_ns = start.at_ns
+        window_ns = start.at_ns + warmup_ns
+        stop_ns = window_ns + int(seconds * NS) if seconds is not None else NEVER_NS
+        # a drain measures what was published before: every time of sending is in its window
+        self.board.set_window(start.at_ns, 0 if self.load.mode == "drain" else window_ns, stop_ns)
+        self.board.phase = core.RUN
+        begin, end = self._measure(start if not warmup_ns else None, window_ns, stop_ns)
+        ended_ns = time.monotonic_ns()
+        if not self.timed_out:
+            time.sleep(AFTERMATH_S)
+        totals = self.board.counters()
+        latency, confirm_latency = self.board.latency(), self.board.confirm_latency()
+        self.board.phase = core.DONE
+        self.workers.wait()
+        by_clock = seconds is not None or self.interrupted
+        return Result(
+            interrupted=self.interrupted,
+            window_s=round((end.at_ns - begin.at_ns) / NS, 3),
+            drain_s=round((ended_ns - end.at_ns) / NS, 3) if by_clock else 0.0,
+            totals=totals,
+            rates=self._rates(begin, end, by_clock),
+            latency=Latency.of(latency),
+            confirm_latency=Latency.of(confirm_latency),
+            verification=self._verification(totals),
+            broker_use=self._broker_use(begin, end) if self.target.pids else None,
+            generator=self._generator_use(begin, end),
+            series=self.timeline.series(),
+        )
+
+    def _wait_for(self, counter: str, wanted: int, what: str) -> None:
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while self.board.counter(counter) < wanted:
+            self.workers.check()
+            if time.monotonic() > deadline_s:
+                raise LoadError(f"{what} are not ready after {READY_TIMEOUT_S:.0f} s")
+            time.sleep(NAP_S)
+
+    def _measure(self, begin: Snapshot | None, window_ns: int, stop_ns: int) -> tuple[Snapshot, Snapshot]:
+        """Until everything that was published has arrived; the snapshots at both ends of the window."""
+        end: Snapshot | None = None
+        last_sum, last_change_ns = -1, time.monotonic_ns()
+        while True:
+            now_ns = self._nap(window_ns if begin is None else stop_ns if end is None else NEVER_NS)
+            self.workers.check()
+            totals = self._observe(now_ns)
+            if begin is None and (now_ns >= window_ns or self.interrupted):
+                begin = self._snapshot()
+            if end is None and begin is not None and (now_ns >= stop_ns or self.interrupted):
+                end = self._snapshot()
+                self.board.phase = core.STOP
+                if self.load.mode == "drain":
+                    break
+            if self._finished(totals):
+                break
+            progressed = sum(totals[name] for name in ("published", "confirmed", "nacked", "delivered"))
+            waits_for_an_alarm = totals["blocked_now"] > 0 and totals["producers_done"] < self.load.producers
+            if progressed != last_sum or waits_for_an_alarm or (end is None and stop_ns != NEVER_NS):
+                last_sum, last_change_ns = progressed, now_ns
+            if now_ns - last_change_ns > self._patience_ns():
+                self.timed_out = True
+                break
+        last = self._snapshot()
+        return begin or last, end or last
+
+    def _nap(self, wanted_ns: int) -> int:
+        """A moment, or until a time that comes sooner; what time it is then. Ctrl-C ends the window."""
+        now_ns = time.monotonic_ns()
+        try:
+            time.sleep(max(0.0, min(NAP_S, (wanted_ns - now_ns) / NS)))
+        except KeyboardInterrupt:
+            if self.interrupted:
+                raise
+            self.interrupted = True
+        return time.monotonic_ns()
+
+    def _finished(self, totals: dict[str, int]) -> bool:
+        if totals["producers_done"] < self.load.producers:
+            return False
+        return not self.load.consumers or self._unique(totals) >= self._expected(totals)
+
+    def _patience_ns(self) -> int:
+        """How long nothing may happen: at a low rate nothing happens for long."""
+        return int((self.load.drain_timeout_s + (2 / self.load.rate if self.load.rate else 0)) * NS)
+
+    # -- watching
+
+    def _snapshot(self) -> Snapshot:
+        cpu_s = self.tree.cpu_seconds() if self.target.pids else 0.0
+        by_title = self.tree.cpu_by_title() if self.target.pids else {}
+        return Snapshot(time.monotonic_ns(), self.board.counters(), cpu_s, by_title, self.workers.cpu_seconds())
+
+    def _observe(self, now_ns: int) -> dict[str, int]:
+        at_s = (now_ns - self.started_ns) / NS
+        totals = self.board.counters()
+        if at_s >= self.timeline.due_s():
+            self.timeline.add(at_s, totals)
+        if self.target.pids and at_s >= self._next_memory_s:
+            self._next_memory_s = at_s + MEMORY_INTERVAL_S
+            found = self.tree.memory()
+            self.peak = Memory(max(self.peak.rss_bytes, found.rss_bytes), max(self.peak.pss_bytes, found.pss_bytes))
+        if self.on_progress is not None:
+            self._tell(at_s, totals)
+        return totals
+
+    def _tell(self, at_s: float, totals: dict[str, int]) -> None:
+        assert self.on_progress is not None
+        if self._told is not None and at_s < self._told[0] + PROGRESS_INTERVAL_S:
+            return
+        latency = self.board.latency()
+        cpu_s = self.tree.cpu_seconds() if self.target.pids else 0.0
+        if self._told is not None:
+            from_s, earlier, earlier_latency, earlier_cpu_s = self._told
+            took_s = at_s - from_s
+            self.on_progress(Progress(
+                at_s, _rates_between(earlier, totals, took_s), Latency.of(latency.since(earlier_latency)),
+                totals["blocked_now"], (cpu_s - earlier_cpu_s) / took_s if self.target.pids else None,
+                self.peak if self.target.pids else None,
+            ))
+        self._told = (at_s, totals, latency, cpu_s)
+
+    # -- what it comes to
+
+    def _expected(self, totals: dict[str, int]) -> int:
+        return self.expected_of_drain if self.load.mode == "drain" else totals["expected"]
+
+    def _unique(self, totals: dict[str, int]) -> int:
+        other = totals["duplicates"] + totals["misrouted"]
+        return totals["delivered"] - other - (totals["foreign"] if self.load.mode != "drain" else 0)
+
+    def _verification(self, totals: dict[str, int]) -> Verification:
+        drain, publish_only = self.load.mode == "drain", not self.load.consumers
+        expected = 0 if publish_only else self._expected(totals)
+        cut_short = drain and (self.load.seconds is not None or self.interrupted)
+        answered = totals["confirmed"] + totals["nacked"]
+        return Verification(
+            checked=self.load.verify and self.load.size >= STAMP_SIZE and not publish_only,
+            expected=expected,
+            missing=0 if publish_only or cut_short else max(0, expected - self._unique(totals)),
+            duplicates=totals["duplicates"],
+            out_of_order=totals["out_of_order"],
+            misrouted=totals["misrouted"],
+            foreign=0 if drain else totals["foreign"],
+            bad_confirms=totals["bad_confirms"],
+            unconfirmed=max(0, totals["published"] - answered) if self.load.confirm else 0,
+            redelivered=totals["redelivered"],
+            timed_out=self.timed_out,
+        )
+
+    def _rates(self, begin: Snapshot, end: Snapshot, by_clock: bool) -> Rates:
+        """By the clock over the window; with a count up to the end of each activity."""
+        ends = dict.fromkeys(("published", "confirmed", "delivered", "acknowledged"), end.at_ns)
+        if not by_clock:
+            for name, latest in (("published", "last_publish_ns"), ("confirmed", "last_confirm_ns"),
+                                 ("delivered", "last_delivery_ns"), ("acknowledged", "last_delivery_ns")):
+                last_ns = end.totals[latest]
+                ends[name] = last_ns if begin.at_ns < last_ns < end.at_ns else end.at_ns
+        rates = {name: _rate(end.totals[name] - begin.totals[name], ends[name] - begin.at_ns) for name in ends}
+        return Rates(publish=rates["published"], confirm=rates["confirmed"], deliver=rates["delivered"],
+                     acknowledge=rates["acknowledged"])
+
+    def _broker_use(self, begin: Snapshot, end: Snapshot) -> BrokerUse:
+        cpu_s = end.broker_cpu_s - begin.broker_cpu_s
+        window_s = (end.at_ns - begin.at_ns) / NS
+        counted = "delivered" if self.load.consumers else "published"
+        messages = end.totals[counted] - begin.totals[counted]
+        return BrokerUse(
+            cpu_s=round(cpu_s, 3),
+            cpu_cores=round(cpu_s / window_s, 3) if window_s else 0.0,
+            cpu_us_per_message=round(cpu_s * US / messages, 3) if messages else None,
+            rss_peak_bytes=self.peak.rss_bytes,
+            pss_peak_bytes=self.peak.pss_bytes,
+            cpu_s_by_process={
+                name: round(used - begin.broker_cpu_by_title.get(name, 0.0), 4)
+                for name, used in end.broker_cpu_by_title.items()
+            },
+        )
+
+    def _generator_use(self, begin: Snapshot, end: Snapshot) -> GeneratorUse:
+        used = [later - earlier for earlier, later in zip(begin.workers_cpu_s, end.workers_cpu_s, strict=True)]
+        window_s = (end.at_ns - begin.at_ns) / NS
+        return GeneratorUse(
+            processes=len(used),
+            cpu_s=round(sum(used), 3),
+            busiest_process=round(max(used) / window_s, 3) if window_s else 0.0,
+        )
+
+
+def _rate(count: int, took_ns: int) -> float:
+    return round(count * NS / took_ns, 1) if took_ns > 0 else 0.0
+
+
+def _rates_between(earlier: dict[str, int], later: dict[str, int], took_s: float) -> Rates:
+    took_ns = int(took_s * NS)
+    return Rates(
+        publish=_rate(later["published"] - earlier["published"], took_ns),
+        confirm=_rate(later["confirmed"] - earlier["confirmed"], took_ns),
+        deliver=_rate(later["delivered"] - earlier["delivered"], took_ns),
+        acknowledge=_rate(later["acknowledged"] - earlier["acknowledged"], took_ns),
+    )
+

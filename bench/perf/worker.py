@@ -1,0 +1,147 @@
+"""A worker process of a run: `python -P -m bench.perf.worker`, with its part of the load as JSON on its input.
+
+Opens its connections one after the other, hands them to the compiled loop, and ends when the run is over. An error is
+one line of JSON on its output. It dies with the process that started it.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from amqp091.errors import AMQPError
+from amqp091.methods import ConfirmSelect, ConfirmSelectOk
+from bench.perf import plan
+from bench.perf.board import Board as SharedBoard
+from bench.perf.client import Client
+from bench.perf.core.board import Board
+from bench.perf.core.connection import Connection
+from bench.perf.core.consumer import Consumer
+from bench.perf.core.loop import Loop
+from bench.perf.core.producer import Producer
+from bench.perf.core.verifier import Verifier
+from bench.perf.errors import LoadError
+from bench.perf.load import Load
+from bench.perf.messages import template
+from bench.perf.topology import consume_frames
+from bench.perf.url import parse
+
+EXIT_FAILED: Final = 1
+PR_SET_PDEATHSIG: Final = 1
+NS_PER_S: Final = 1e9
+PRODUCERS_UNKNOWN_MAX: Final = 1024
+"""A drain of what another run published checks producers up to this number; it does not know how many there were."""
+
+
+@dataclass
+class Part:
+    """What a worker is given."""
+
+    load: dict[str, Any]
+    urls: list[str]
+    run: int                            # in the stamp of each message
+    worker: int
+    workers: int
+    board: int                          # descriptor
+    coordinator: int                    # process id
+    producers: list[int] = field(default_factory=list)
+    consumers: list[int] = field(default_factory=list)
+
+
+class Worker:
+    """The connections of one process."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.load = Load(**part.load)
+        self._addresses = [parse(url) for url in part.urls]
+        self._board = Board(SharedBoard(part.workers, part.board).memory, part.worker)
+        self._loop = Loop(self._board)
+        self._clients: list[Client] = []            # their sockets stay open as long as they are held
+
+    def open(self) -> None:
+        """All connections; the consumers among them first."""
+        queues = sorted({queue for one in self.part.consumers for queue in plan.queues_of_consumer(self.load, one)})
+        verifier = self._verifier(queues) if queues and self.load.verify else None
+        for consumer in self.part.consumers:
+            self._add(self._consumer(consumer, queues, verifier))
+        opened = [(producer, self._open(f"producer {producer}", producer)) for producer in self.part.producers]
+        if not opened:
+            return
+        made = template(self.load, min(client.frame_max for _, client in opened), self.part.run)
+        for producer, client in opened:
+            if self.load.confirm:
+                client.call(ConfirmSelect(), ConfirmSelectOk)
+            keys = plan.keys_of_producer(self.load, producer)
+            self._add((
+                Producer(
+                    self._board, client.name, client.descriptor, client.frame_max, made, producer,
+                    np.array(keys, np.uint32),
+                    np.array([plan.copies(self.load, key) for key in keys], np.uint32),
+                    plan.quota(self.load, producer), self.load.confirm, self.load.rate, self._offset_ns(producer),
+                ),
+                client,
+            ))
+
+    def run(self) -> None:
+        """Until the coordinator ends it."""
+        self._loop.run()
+
+    def _open(self, name: str, serial: int) -> Client:
+        client = Client(self._addresses[serial % len(self._addresses)], name)
+        self._clients.append(client)
+        return client
+
+    def _add(self, made: tuple[Connection, Client]) -> None:
+        connection, client = made
+        _, left = client.detach()
+        self._loop.add(connection, left)
+
+    def _consumer(self, consumer: int, queues: list[int], verifier: Verifier | None) -> tuple[Connection, Client]:
+        client = self._open(f"consumer {consumer}", consumer)
+        places = [queues.index(queue) for queue in plan.queues_of_consumer(self.load, consumer)]
+        return Consumer(
+            self._board, client.name, client.descriptor, client.frame_max, consume_frames(self.load, consumer),
+            np.array(places, np.uint32), verifier, 0 if self.load.auto_ack else self.load.ack_every,
+        ), client
+
+    def _verifier(self, queues: list[int]) -> Verifier:
+        drain = self.load.mode == "drain"
+        producers = PRODUCERS_UNKNOWN_MAX if drain else self.load.producers
+        return Verifier(
+            self._board, self.part.run, producers, self.load.queues, np.array(queues, np.uint32),
+            None if drain else plan.ranks(self.load, queues), drain,
+        )
+
+    def _offset_ns(self, producer: int) -> int:
+        """Producers with a rate are spread over one period."""
+        return int(NS_PER_S / self.load.rate * producer / self.load.producers) if self.load.rate else 0
+
+
+def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is the coordinator's business
+    part = Part(**orjson.loads(sys.stdin.buffer.read()))
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != part.coordinator:                # it died before the call
+        return EXIT_FAILED
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        worker = Worker(part)
+        worker.open()
+        worker.run()
+    except (LoadError, AMQPError, OSError, ValueError, MemoryError) as error:
+        sys.stdout.buffer.write(orjson.dumps({"error": str(error) or type(error).__name__}))
+        return EXIT_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""`warren perf` against a broker that runs: every scenario is right for a moment, and errors are told in words."""
+
+from __future__ import annotations
+
+import csv
+import json
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench.perf.load import Load
+from bench.perf.output import from_json
+from bench.perf.run import Progress, Target, execute
+from bench.perf.scenarios import SCENARIOS
+from bench.perf.session import fresh_prefix, run_scenario
+from broker.main import cli
+from tests.harness.client import connect
+from tests.harness.methods import Queue
+from tests.harness.warren import Warren
+
+SECONDS = 0.15
+SMALLER: dict[str, dict[str, Any]] = {"many": {"producers": 10, "consumers": 10, "queues": 10}}
+FAILED, USAGE, NOT_VERIFIED = 1, 2, 3
+
+
+@pytest.fixture
+def warren(warren_session: Warren) -> Warren:
+    return warren_session
+
+
+@pytest.fixture
+def target(warren: Warren) -> Target:
+    return Target([f"amqp://{warren.host}:{warren.port}"], [warren.supervisor_pid])
+
+
+def perf(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["perf", *arguments], env={"WARREN_DATA": None})
+
+
+def queues(warren: Warren) -> set[str]:
+    return {row["name"] for row in warren.listing("queues")}
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_a_scenario_is_run_and_checked(name: str, target: Target, warren: Warren) -> None:
+    results = run_scenario(target, name, seconds=SECONDS, warmup_s=0.05, count=2_000, changes=SMALLER.get(name))
+    assert [result.step for result in results] == [step.name for step in SCENARIOS[name]]
+    for result in results:
+        assert result.ok, result.verification
+        assert result.broker.startswith("Warren ") and result.rate > 0 and result.scenario == name
+        assert result.broker_use is not None and result.broker_use.cpu_us_per_message
+        assert result.verification.checked == (result.latency is not None)
+        if result.options["confirm"]:
+            assert result.confirm_latency is not None
+            assert result.totals["confirmed"] == result.totals["published"] > 0
+        if result.options["consumers"]:
+            assert result.verification.expected == result.totals["delivered"]
+            assert result.left_in_queues == 0
+            in_flight = result.options["ack_every"] * result.options["consumers"]
+            acknowledged = 0 if result.options["auto_ack"] else result.totals["delivered"]
+            assert acknowledged - in_flight < result.totals["acknowledged"] <= acknowledged
+    assert not [queue for queue in queues(warren) if queue.startswith(results[0].options["queue_prefix"])]
+
+
+def test_messages_by_the_count_over_a_headers_exchange(target: Target) -> None:
+    load = Load(
+        exchange_type="headers", queues=3, routing_keys=6, producers=2, consumers=2, count=601, ack_every=10,
+        queue_prefix=fresh_prefix(),
+    )
+    result = execute(target, load)
+    assert result.ok and result.totals["published"] == result.totals["delivered"] == 601
+    assert result.totals["acknowledged"] >= 590
+
+
+def test_unroutable_messages_are_returned(target: Target) -> None:
+    load = Load(exchange_type="direct", queues=0, mandatory=True, confirm=10, count=50, queue_prefix=fresh_prefix())
+    result = execute(target, load)
+    assert result.ok and (result.totals["returned"], result.totals["confirmed"]) == (50, 50)
+
+
+def test_progress_is_told_and_the_timeline_adds_up(target: Target) -> None:
+    told: list[Progress] = []
+    result = execute(target, Load(seconds=1.2, rate=100.0, queue_prefix=fresh_prefix()), told.append)
+    assert len(told) == 1 and told[0].rates.deliver == pytest.approx(100, rel=0.3)
+    assert told[0].memory is not None and told[0].latency is not None
+    assert result.rates.publish == pytest.approx(100, rel=0.1)
+    assert max(result.series.t_s) > 1 and sum(result.series.deliver) / len(result.series.deliver) > 50
+
+
+def test_a_loss_is_seen(warren: Warren) -> None:
+    """A queue that drops its messages while nobody is looking."""
+    outcome = perf("--data", str(warren.data), "-z", "0.2", "--queue-argument", "x-max-length=1", "--drain-timeout",
+                   "0.3", "--prefetch", "1", "--no-progress")
+    assert outcome.exit_code == NOT_VERIFIED
+    assert "verification FAILED" in outcome.stdout and " missing" in outcome.stdout
+
+
+def test_results_in_files(warren: Warren, tmp_path: Path) -> None:
+    outcome = perf("scenario", "confirm", "--data", str(warren.data), "-z", "0.2", "--warmup", "0", "--json",
+                   str(tmp_path / "a.json"), "--csv", str(tmp_path / "a.csv"), "--no-progress")
+    assert outcome.exit_code == 0, outcome.output
+    assert "verification ok: every message arrived, once and in order" in outcome.stdout
+    (kept,) = from_json((tmp_path / "a.json").read_bytes())
+    (row,) = csv.DictReader((tmp_path / "a.csv").read_text().splitlines())
+    assert kept.scenario == row["scenario"] == "confirm"
+    assert float(row["deliver_per_s"]) == kept.rates.deliver and row["ok"] == "True"
+
+
+def test_fill_then_drain_in_one_and_in_two_commands(warren: Warren) -> None:
+    at = ("--data", str(warren.data), "--no-progress", "--json", "-")
+    outcome = perf(*at, "--fill-and-drain", "--count", "500", "--durable", "--persistent", "--ack-every", "7")
+    fill, drain = json.loads(outcome.stdout)
+    assert (fill["step"], fill["left_in_queues"], drain["step"], drain["left_in_queues"]) == ("fill", 500, "drain", 0)
+    prefix = fresh_prefix()
+    outcome = perf(*at, "--publish-only", "--count", "50", "--queue-prefix", prefix, "--keep")
+    assert outcome.exit_code == 0 and f"{prefix}-0" in queues(warren)
+    outcome = perf(*at, "--publish-only", "--count", "50", "--queue-prefix", prefix)
+    assert outcome.exit_code == FAILED and "holds 50 messages" in outcome.stderr
+    outcome = perf(*at, "--drain", "--queue-prefix", prefix)
+    (drain,) = json.loads(outcome.stdout)
+    assert drain["verification"]["expected"] == drain["totals"]["delivered"] == 50
+    assert f"{prefix}-0" not in queues(warren)
+
+
+# -- errors
+
+
+def test_a_broker_that_is_not_there() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        outcome = perf("--url", f"127.0.0.1:{held.getsockname()[1]}")
+    assert outcome.exit_code == FAILED
+    assert "cannot connect to 127.0.0.1:" in outcome.stderr and "Connection refused" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [("amqp://guest:wrong@{}", "403 ACCESS_REFUSED"), ("amqp://{}/nowhere", "530 NOT_ALLOWED")],
+)
+def test_a_login_or_a_vhost_that_is_refused(warren: Warren, url: str, said: str) -> None:
+    outcome = perf("--url", url.format(f"{warren.host}:{warren.port}"))
+    assert outcome.exit_code == FAILED and said in outcome.stderr
+
+
+def test_a_queue_of_another_kind(warren: Warren) -> None:
+    prefix = fresh_prefix()
+    with connect(warren.endpoint) as client:
+        client.channel().declare(f"{prefix}-0", durable=True)
+        outcome = perf("--data", str(warren.data), "--queue-prefix", prefix)
+        assert outcome.exit_code == FAILED
+        assert "the broker closed the channel: 406 PRECONDITION_FAILED" in outcome.stderr
+        client.channel(2).call(Queue.Delete(queue=f"{prefix}-0"), Queue.DeleteOk)
+
+
+def test_a_queue_that_goes_while_it_is_used(warren: Warren) -> None:
+    prefix = fresh_prefix()
+    deleted = threading.Event()
+
+    def delete(_: Progress) -> None:
+        if not deleted.is_set():
+            deleted.set()
+            with connect(warren.endpoint) as client:
+                client.channel().call(Queue.Delete(queue=f"{prefix}-0"), Queue.DeleteOk)
+
+    target = Target([f"amqp://{warren.host}:{warren.port}"])
+    with pytest.raises(Exception, match="consumer 0: the broker cancelled a consumer"):
+        execute(target, Load(seconds=5, rate=20.0, queue_prefix=prefix), delete)
+
+
+def test_a_peer_that_speaks_something_else() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(100)
+                peer.sendall(b"AMQP\x00\x01\x00\x00")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        outcome = perf("--url", f"127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    assert outcome.exit_code == FAILED and "does not speak AMQP 0-9-1; it offers 1-0-0" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--prefetch", "10", "--ack-every", "11"], "would never be sent"),
+        (["--size", "-1"], "--size -1: "),
+        (["--routing-keys", "3"], "--exchange-type"),
+        (["--drain"], "--queue-prefix"),
+        (["--header", "x"], "KEY=VALUE"),
+        (["scenario", "nothing"], "nothing"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], said: str) -> None:
+    outcome = perf(*arguments)
+    assert outcome.exit_code == USAGE and said in outcome.stderr
+
+
+@pytest.mark.parametrize("url", ["amqps://localhost", "http://localhost", "amqp://localhost:port", "amqp:///"])
+def test_an_address_that_is_none(url: str) -> None:
+    assert perf("--url", url).exit_code == FAILED
+
+
+def test_a_data_directory_without_a_broker(tmp_path: Path) -> None:
+    outcome = perf("--data", str(tmp_path))
+    assert outcome.exit_code == FAILED and "no broker is running" in outcome.stderr
