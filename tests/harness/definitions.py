@@ -77,6 +77,7 @@ def everything() -> Document:
         "exchanges": [
             _exchange("directs", "direct"), _exchange("fans", "fanout", durable=False),
             _exchange("topics", "topic", arguments={"alternate-exchange": "fans"}),
+            _exchange("hashes", "x-consistent-hash", arguments={"hash-header": "h"}),
             _exchange("heads", "headers"), _exchange("auto", "direct", auto_delete=True),
             {**_exchange("directs", "fanout"), "vhost": "/"},
         ],
@@ -88,6 +89,7 @@ def everything() -> Document:
                 "x-max-priority": 4, "x-single-active-consumer": True, "x-queue-type": "classic",
                 "x-queue-mode": "lazy", "mine": {"list": [1, "two", 3.5, False, {"deep": [[]]}], "text": "ünïcode"},
             }),
+            _queue("q-stream", arguments={"x-queue-type": "stream", "x-max-age": "7D", "x-max-length-bytes": 1 << 30}),
             _queue("q-quorum", arguments={"x-queue-type": "quorum", "x-delivery-limit": 3}),
             {**_queue("q-plain"), "vhost": "/"},
         ],
@@ -97,7 +99,7 @@ def everything() -> Document:
             _binding("heads", "q-quorum", arguments={"x-match": "any", "n": 5, "f": 1.5, "s": "x", "b": True}),
             _binding("topics", "directs", "on.#", destination_type="exchange"),
             _binding("amq.topic", "topics", "#", destination_type="exchange"),
-            _binding("auto", "q-auto", "a"),
+            _binding("auto", "q-auto", "a"), _binding("hashes", "q-full", "3"),
             {**_binding("directs", "q-plain", "other vhost"), "vhost": "/"},
         ],
     }  # fmt: skip

@@ -11,7 +11,7 @@ from tests.conftest import Names
 from tests.harness.accounts import SILENT, TOPICAL, Account
 from tests.harness.channel import ChannelClient
 from tests.harness.client import Client
-from tests.harness.methods import Exchange, Queue
+from tests.harness.methods import Exchange, Properties, Queue
 from tests.harness.warren import Warren
 
 OpenClient = Callable[..., Client]
@@ -33,6 +33,17 @@ def test_a_key_that_the_pattern_does_not_cover_is_refused(open_client: OpenClien
     channel = channel_of(open_client, TOPICAL)
     channel.publish("amq.topic", key, b"x")
     refusal(channel.expect_error(403), "write", key)
+
+
+@pytest.mark.warren_only("RabbitMQ checks the keys of copies since 4.0")
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+def test_every_key_of_a_message_is_checked(open_client: OpenClient, name: str) -> None:
+    channel = channel_of(open_client, TOPICAL)
+    channel.confirm()
+    channel.publish("amq.topic", "topical.x", b"x", Properties(headers={name: ["topical.y", "topical.z"]}))
+    channel.wait_confirms(1)
+    channel.publish("amq.topic", "topical.x", b"x", Properties(headers={name: ["topical.y", "other.z"]}))
+    refusal(channel.expect_error(403), "write", "other.z")
 
 
 @pytest.mark.oracle

@@ -39,7 +39,7 @@ def test_an_import_is_one_change_for_everybody_and_lasts(tmp_path: Path) -> None
         world = await started(tmp_path)
         client = world.peers["gateway-0"].client
         answer = await client.request("import", document=everything())
-        assert answer["warnings"] == [] and answer["changed"]["queues"] == 6
+        assert answer["warnings"] == [] and answer["changed"]["queues"] == 7
         for peer in world.peers.values():
             assert len(peer.seen) == 2                      # the snapshot, and this
             assert peer.replica.catalog_version == 1
@@ -47,7 +47,7 @@ def test_an_import_is_one_change_for_everybody_and_lasts(tmp_path: Path) -> None
         assert world.catalog is not None
         ids = world.catalog.topology.queue_ids()
         shards = {one.shard for one in world.catalog.topology.queues()}
-        assert len(ids) == 6 and 0 not in ids and shards == {0, 1}
+        assert len(ids) == 7 and 0 not in ids and shards == {0, 1}
         await world.kill_catalog()
         world.start_catalog()
         world.restart_clients()
@@ -248,7 +248,7 @@ def test_definitions_take_the_place_of_the_default_user_and_vhost(tmp_path: Path
         catalog = load(world, written(tmp_path / "defs.json", everything()))
         assert set(catalog.topology.users) == set(PASSWORDS)
         kept = world.start_catalog().topology
-        assert set(kept.users) == set(PASSWORDS) and len(kept.queue_ids()) == 6
+        assert set(kept.users) == set(PASSWORDS) and len(kept.queue_ids()) == 7
         await world.kill_catalog()
         again = load(world, tmp_path / "defs.json")
         assert set(again.topology.users) == set(PASSWORDS)
