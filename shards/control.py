@@ -31,13 +31,14 @@ class Control:
         self.loaded = asyncio.Event()
         self._shard = shard
         self._replica = replica
-        messages = Messages(shard.engine, lambda: shard.links.schedule())
+        messages = Messages(shard.engine, replica, shard.set_clock, lambda: shard.links.schedule())
         self._verbs: dict[str, Callable[[Message], Awaitable[Message]]] = {
             "queue.delete_check": self._delete_check,
             "list_queues": self._list_queues,
             "purge_queue": self._purge_queue,
             "queue.browse": messages.browse,
             "queue.delete_messages": messages.delete,
+            "queue.move_messages": messages.move,
             "statistics": self._statistics,
         }
 

@@ -2,7 +2,7 @@
 
 The fields of a request (browse, delete, move), all of them optional:
 
-    from            the lowest position that counts
+    from, to        the lowest and the highest position that count; without `to` what came after the request does not
     positions       [[first, last], ...], both ends included
     states          some of "ready", "unacked", "delayed"; without it ready
     search          a text in the routing key, the properties or the body, byte for byte
@@ -83,10 +83,10 @@ def text_of(value: Any) -> str:
     return orjson.dumps(to_json({"": value})[""]).decode()
 
 
-def filter_of(request: Mapping[str, Any]) -> MessageFilter:
-    """The filter that the fields of a request ask for."""
+def filter_of(request: Mapping[str, Any], last: int) -> MessageFilter:
+    """The filter that the fields of a request ask for; `last` is the position that was given out last."""
     return MessageFilter(
-        _ranges(request.get("positions"), _position(request.get("from", 0))),
+        _ranges(request.get("positions"), _position(request.get("from", 0)), _position(request.get("to", last))),
         _states(request.get("states")),
         _text(request.get("search", ""), "search").encode("utf-8", "surrogateescape"),
         _headers(request.get("headers")),
@@ -100,16 +100,18 @@ def _position(value: Any) -> int:
     return value
 
 
-def _ranges(value: Any, lowest: int) -> tuple[Range, ...]:
+def _ranges(value: Any, lowest: int, highest: int) -> tuple[Range, ...]:
     if value is None:
-        return ((lowest, POSITION_MAX),)
+        return ((lowest, highest),) if lowest <= highest else ()
     if not isinstance(value, list) or len(value) > RANGES_MAX:
         raise PreconditionFailed(f"positions are up to {RANGES_MAX} pairs of a first and a last one")
     merged: list[Range] = []
     for pair in value:
         if not isinstance(pair, list) or len(pair) != 2:
             raise PreconditionFailed("positions are pairs of a first and a last one")
-    for first, last in sorted((max(lowest, _position(first)), _position(last)) for first, last in value):
+    for first, last in sorted(
+        (max(lowest, _position(first)), min(highest, _position(last))) for first, last in value
+    ):
         if first > last:
             continue
         if merged and first <= merged[-1][1] + 1:

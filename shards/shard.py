@@ -106,6 +106,10 @@ class Shard:
         if link.serving:
             self.engine.set_congested(self._sender(link), False)
 
+    def set_clock(self) -> None:
+        """Before the engine is asked something outside a batch."""
+        self.engine.now_ms = self._clock_ms()
+
     def on_batch(self, link: LinkEnd, view: memoryview) -> None:
         """All records of a batch, in order."""
         if link in self._broken:

@@ -1,4 +1,4 @@
-"""`warren queue`: looking at single messages of a queue, and deleting them, without consuming any."""
+"""`warren queue`: looking at single messages of a queue, deleting and moving them, without consuming any."""
 from __future__ import annotations
 
 import re
@@ -29,7 +29,7 @@ COLUMNS: Final = ("position", "state", "priority", "redelivered", "exchange", "r
 
 @click.group()
 def queue() -> None:
-    """Look at single messages of a queue, delete them, without consuming any."""
+    """Look at single messages of a queue, delete or move them, without consuming any."""
 
 
 def filter_options(states: dict[str, list[str]]) -> Callable[[Command], Command]:
@@ -98,14 +98,54 @@ def delete_message(
     click.echo(f"{sum(answer['message_count'] for answer in answers)} messages deleted")
 
 
+@queue.command("move")
+@click.argument("name", metavar="QUEUE")
+@click.argument("positions", nargs=-1, metavar="[POSITIONS]...")
+@vhost_option
+@click.option("--to", "target", metavar="QUEUE", help="The queue to move to; messages keep exchange and routing key.")
+@click.option("--to-exchange", metavar="EXCHANGE", help="Instead: an exchange that routes them ('': the default one).")
+@click.option("--to-routing-key", metavar="KEY", help="With --to-exchange; without it each keeps its own.")
+@click.option("--all", "everything", is_flag=True, help="Every message of the state.")
+@filter_options(STATES_NOT_HELD)
+@data_option
+def move(
+    name: str, positions: tuple[str, ...], vhost: str, target: str | None, to_exchange: str | None,
+    to_routing_key: str | None, everything: bool, search: str | None, headers: tuple[str, ...],
+    routing_key: str | None, state: str, data: Path,
+) -> None:
+    """Move messages of QUEUE, in their order: by POSITIONS such as 5,7-10, or those that a filter finds.
+
+    A message is gone from QUEUE only when its new queue has it. Where a target is full, the move stops.
+    """
+    if (target is None) == (to_exchange is None) or (to_exchange is None and to_routing_key is not None):
+        raise click.UsageError("say where to: --to QUEUE, or --to-exchange EXCHANGE perhaps with --to-routing-key KEY")
+    asked = chosen(positions, everything, search, headers, routing_key, STATES_NOT_HELD[state])
+    client = BrokerClient(data)
+    found = queue_named(client, vhost, name)
+    if target is not None:
+        asked["to_queue_id"] = queue_named(client, vhost, target)["queue_id"]
+    else:
+        asked |= {"to_exchange": to_exchange, "to_routing_key": to_routing_key}
+    count = unroutable = 0
+    for answer in pages(client, found, "queue.move_messages", asked):
+        count += answer["message_count"]
+        unroutable += answer["unroutable"]
+        if answer["stopped"]:
+            raise click.ClickException(f"{count} messages moved, then it stopped: {answer['stopped']}")
+    click.echo(f"{count} messages moved" + (f", {unroutable} that no queue is bound for stay" if unroutable else ""))
+
+
 def pages(client: BrokerClient, found: Message, verb: str, asked: Message, first: int = 0) -> Iterator[Message]:
     """The answers of a queue's shard, each asked for where the one before ended."""
     following: int | None = first
+    end: Message = {}
     while following is not None:
-        question = {"verb": verb, "queue_id": found["queue_id"], "from": following, **asked}
+        question = {"verb": verb, "queue_id": found["queue_id"], "from": following, **end, **asked}
         answer = client.call("shard", found["shard"], question)[0]
         yield answer
         following = answer["next"]
+        # what comes meanwhile does not belong to it: it might be the same messages, rejected once more
+        end = end or {"to": answer["last"]}
 
 
 def chosen(

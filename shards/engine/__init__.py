@@ -33,7 +33,8 @@ Messages that leave their queue otherwise
     letter_routes   where they go, remembered
     death           what a dead letter says of its deaths; circles
     relay           messages handed to queues of other shards; relay_window: what is under way to one
-    browsing        messages shown and deleted by position; picking: found and taken out
+    browsing        messages shown and deleted by position; picking: found, taken out, put back
+    moving          messages moved by position
 
     engine          the surface for Python
 """

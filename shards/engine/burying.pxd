@@ -1,12 +1,15 @@
 """Dead letters: from the queue that a message died in to where its exchange routes it. See burying.pyx."""
 from libc.stdint cimport uint32_t, uint64_t
 
+from log.store cimport Entry
 from shards.engine.state cimport EngineState, Queue
 
 cdef enum:
     BURIED_AT_ONCE_MAX = 4096       # letters of one dispatch, before other work has its turn
 
 
+# The old entry of a message that was written somewhere else is done with, as soon as that is safe.
+cdef int give_up(EngineState engine, const Entry *entry, bint durable) except -1
 cdef bint can_bury(EngineState engine) noexcept
 cdef int bury_dead(EngineState engine, uint32_t *budget) except -1
 # The log is on the disk up to this position.

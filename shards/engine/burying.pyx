@@ -57,9 +57,14 @@ cdef enum:
 # -- what is done with
 
 cdef int done_with(EngineState engine, const Entry *entry, bint durable) except -1:
-    """The message has a new home: at once, or when the disk has it."""
-    cdef uint64_t position = engine.store.appended_position
+    """The message has a new home."""
     engine.burying.buried[entry.flags & 3] += 1
+    return give_up(engine, entry, durable)
+
+
+cdef int give_up(EngineState engine, const Entry *entry, bint durable) except -1:
+    """The old entry of a message that has been written somewhere else: at once, or when the disk has that."""
+    cdef uint64_t position = engine.store.appended_position
     if durable and position > engine.store.durable_position:
         return push_settling(&engine.burying.settling, position, entry)
     return engine.store.acked(entry)

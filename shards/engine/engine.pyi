@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,6 +8,7 @@ from typing_extensions import Buffer
 from bus.batch import Batch
 from log.store import Store
 from shards.engine.browsing import Browsed
+from shards.engine.moving import Move
 from topology.features import QueueFeatures
 from topology.stream_offset import StreamOffset
 
@@ -90,6 +91,7 @@ class Engine:
     def remove_queue(self, queue_id: int) -> list[tuple[int, int]]: ...
     def purge(self, queue_id: int) -> int: ...
     def count(self, queue_id: int) -> tuple[int, int]: ...
+    def last_position(self, queue_id: int) -> int: ...
     def positions(
         self, queue_id: int, first: int, last: int, states: int, count_max: int
     ) -> tuple[list[int], int | None]: ...
@@ -97,6 +99,11 @@ class Engine:
         self, queue_id: int, first: int, last: int, states: int, count_max: int, bytes_max: int,
         payload_bytes_max: int, texts: tuple[bytes, ...] = (), properties_texts: tuple[bytes, ...] = (),
     ) -> tuple[list[Browsed], int | None]: ...
+    def move_messages(
+        self, queue_id: int, positions: Sequence[int], local: Sequence[int],
+        remote: Sequence[tuple[int, Sequence[int]]], exchange: bytes | None, routing_key: bytes | None,
+        done: Callable[[], object],
+    ) -> Move: ...
     def delete_messages(self, queue_id: int, positions: Sequence[int]) -> int: ...
     def used(self, queue_id: int) -> None: ...
 

@@ -40,6 +40,7 @@ from shards.engine.members cimport (
     add_consumer, channel_for, connection_for, remove_channel, remove_connection, remove_consumer, remove_gateway,
     set_prefetch,
 )
+from shards.engine.moving cimport MOVE_TICKET, Move, move_answered, move_messages
 from shards.engine.placing cimport (
     drop_all_ready, drop_delayed, enforce_limits, features_for, load_entry, now_unused, on_time,
 )
@@ -316,6 +317,10 @@ cdef class Engine(EngineState):
 
     # -- messages by position
 
+    def last_position(self, uint32_t queue_id) -> int:
+        """The position that was given out last; every message of the queue has it or a lower one."""
+        return self.queue_with(queue_id).next_number - 1
+
     def positions(self, uint32_t queue_id, uint64_t first, uint64_t last, uint32_t states, uint32_t count_max) -> tuple:
         """The lowest positions from `first` to `last` whose messages are in one of the states (a sum of READY, UNACKED
         and DELAYED of browsing.pyx), `count_max` at most; and where to go on, None at the end."""
@@ -330,6 +335,15 @@ cdef class Engine(EngineState):
     def delete_messages(self, uint32_t queue_id, positions) -> int:
         """Takes ready and delayed messages out; those that are not there (any more) are left out of the count."""
         return delete_at(self, self.queue_with(queue_id), positions)
+
+    def move_messages(self, uint32_t queue_id, positions, local, remote, exchange, routing_key, done) -> Move:
+        """Moves ready and delayed messages to the queues `local` of this shard and `remote` [(shard, queue ids)].
+
+        They get this exchange and routing key; None: they keep theirs. The move is over where nothing is under way;
+        else `done` is called when it is. Messages that are not there (any more) are left out.
+        """
+        self.queue_with(queue_id)
+        return move_messages(self, queue_id, positions, local, remote, exchange, routing_key, done)
 
     def count(self, uint32_t queue_id) -> tuple:
         """(ready messages, consumers)"""
@@ -377,7 +391,9 @@ cdef class Engine(EngineState):
         settle_up_to(self, position)
 
     cpdef int relayed(self, uint32_t shard, uint64_t ticket, int answer) except -1:
-        """Dead letters are all that is handed over."""
+        """Dead letters and moved messages are what is handed over."""
+        if ticket & MOVE_TICKET:
+            return move_answered(self, ticket, answer)
         return letter_answered(self, ticket, answer)
 
     cpdef int relay_opened(self, uint32_t shard) except -1:

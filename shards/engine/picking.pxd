@@ -29,3 +29,4 @@ cdef int select_messages(EngineState engine, Queue *queue, uint64_t first, uint6
                          Selection *selection) except -1
 cdef uint32_t take_out(EngineState engine, Queue *queue, const uint64_t *positions, uint32_t count,
                        Picked *taken) except? 0xFFFFFFFF
+cdef int put_back_at(EngineState engine, Queue *queue, const Picked *picked) except -1

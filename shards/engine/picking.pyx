@@ -11,13 +11,15 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
 from shards.engine.delayed_heap cimport DelayedHeap, DelayedItem, push_delayed
-from shards.engine.features cimport Lanes
-from shards.engine.placing cimport left_ready, stored_body_bytes, watch_head
-from shards.engine.ready_ring cimport ReadyBlock, ReadyRing, free_ready
+from shards.engine.features cimport Lane, Lanes
+from shards.engine.placing cimport enforce_limits, left_ready, stored_body_bytes, watch_head
+from shards.engine.ready cimport fill_lane, lane_of
+from shards.engine.ready_ring cimport ReadyBlock, ReadyRing, first_ready, free_ready, push_ready
 from shards.engine.returned_heap cimport ReturnedHeap, push_returned
 from shards.engine.settling cimport queue_of
-from shards.engine.state cimport Channel
+from shards.engine.state cimport Channel, touch
 from shards.engine.stream cimport Stream, drop_slot, fill_from_slot, next_offset, slot_at
+from shards.engine.timers cimport lower_timer
 from shards.engine.unacked_ring cimport UnackedItem, UnackedRing
 
 
@@ -343,3 +345,78 @@ cdef uint32_t take_out(EngineState engine, Queue *queue, const uint64_t *positio
     n += take_from_delayed(&queue.features.delayed, positions, count, taken + n)
     watch_head(engine, queue)
     return n
+
+
+# -- putting back
+
+cdef ReadyBlock *with_room(ReadyRing *ring, ReadyBlock *previous, ReadyBlock *block) except NULL:
+    """A block that takes one more entry."""
+    cdef ReadyBlock *moved
+    if block == ring.tail and ring.tail_index < block.capacity:
+        return block
+    moved = <ReadyBlock *> realloc(block, sizeof(ReadyBlock) + block.capacity * sizeof(Entry))
+    if moved == NULL:
+        raise MemoryError()
+    moved.capacity += 1
+    if previous == NULL:
+        ring.head = moved
+    else:
+        previous.next = moved
+    if block == ring.tail:
+        ring.tail = moved
+    return moved
+
+
+cdef int insert_into_ring(ReadyRing *ring, const Entry *entry) except -1:
+    """Where its number belongs, behind the first of a ring that is not empty."""
+    cdef ReadyBlock *block = ring.head
+    cdef ReadyBlock *previous = NULL
+    cdef uint64_t end, i
+    while True:
+        end = ring.tail_index if block == ring.tail else block.capacity
+        if block.entries[end - 1].number > entry.number:
+            break
+        if block == ring.tail:
+            return push_ready(ring, entry)
+        previous = block
+        block = block.next
+    block = with_room(ring, previous, block)
+    if block == ring.tail:
+        ring.tail_index += 1
+    i = end
+    # not beyond the first one of the ring, whose number is lower
+    while i and block.entries[i - 1].number > entry.number:
+        block.entries[i] = block.entries[i - 1]
+        i -= 1
+    block.entries[i] = entry[0]
+    ring.count += 1
+    return 0
+
+
+cdef int put_back_at(EngineState engine, Queue *queue, const Picked *picked) except -1:
+    """A message that was taken out, to where it was: also in front of such as have not been delivered yet."""
+    cdef const Entry *entry = &picked.entry
+    cdef ReadyRing *ring = &queue.ready
+    cdef ReturnedHeap *heap = &queue.returned
+    cdef Lane *lane = NULL
+    if picked.state == STATE_DELAYED:
+        push_delayed(&queue.features.delayed, picked.ready_at_ms, entry)
+        return lower_timer(engine, queue, picked.ready_at_ms)
+    if queue.features != NULL and queue.features.lanes != NULL:
+        lane = lane_of(queue.features.lanes, entry)
+        ring = &lane.ready
+        heap = &lane.returned
+    if ring.count == 0 or entry.number < first_ready(ring).number:
+        push_returned(heap, entry)
+    else:
+        insert_into_ring(ring, entry)
+    if lane != NULL:
+        fill_lane(queue.features.lanes, lane)
+    if queue.features != NULL:
+        if queue.features.counts_bytes:
+            queue.features.ready_bytes += stored_body_bytes(engine, entry)
+        enforce_limits(engine, queue)
+        watch_head(engine, queue)
+    if queue.open != NULL:
+        touch(engine, queue)
+    return 0

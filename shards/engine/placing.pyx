@@ -57,7 +57,8 @@ cdef bint is_full(const Queue *queue, const Message *message) noexcept:
 cdef int admit(EngineState engine, Queue *queue, const Message *message) except -1:
     """Whether the queue takes a message at all: ADMITTED, REFUSED or IGNORED."""
     if is_full(queue, message):
-        if queue.features.overflow == OVERFLOW_REJECT_DLX:
+        # One that another shard moves here stays with that, alive.
+        if queue.features.overflow == OVERFLOW_REJECT_DLX and not message.handed_over:
             die_unstored(engine, queue, message, DEATH_MAXLEN)
         return REFUSED
     return ADMITTED

@@ -197,6 +197,8 @@ cdef class EngineState:
     cdef uint64_t look_clock_ms                 # the time that it counts by
     cdef list deserted_queues                   # ids of auto-delete queues that lost their last consumer by it
     cdef uint64_t deaths[4]                     # by reason, see dying.pxd
+    cdef dict moves                             # under way to other shards, by number; see moving.pyx
+    cdef uint64_t move_number
     cdef Burying burying                        # see burying.pyx
     cdef public object letter_router            # see letter_routes.pyx; None: no queue has a dead-letter exchange
 

@@ -49,6 +49,7 @@ cdef class EngineState:
         for i in range(sender_count):
             self.gateways[i].index = i
             self.gateways[i].outgoing = <void *> self.batches[i]
+        self.moves = {}
         self.burying.waiting_until_ms = UNLIMITED
         self.burying.routes_version = -1
         grow_scratch(self, FIRST_SCRATCH)

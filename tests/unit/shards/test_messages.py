@@ -14,6 +14,7 @@ from shards import messages
 from shards.messages import Messages
 from tests.unit.shards.conftest import Bench
 from tests.unit.shards.wire import publish
+from topology.replica import Replica
 
 
 class Desk:
@@ -22,7 +23,7 @@ class Desk:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.woken = 0
-        self.messages = Messages(bench.engine, self._wake)
+        self.messages = Messages(bench.engine, Replica(), lambda: None, self._wake)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -125,9 +126,18 @@ async def test_an_answer_ends_with_its_bytes_and_its_time(desk: Desk, monkeypatc
     assert (len(answer["messages"]), answer["next"]) == (3, 4)
     monkeypatch.setattr(messages, "ANSWER_S_MAX", 0.0)
     answer = await desk.browse(payload=False, search="nothing like it")
-    assert answer == {"messages": [], "next": 257}
+    assert answer == {"messages": [], "next": 257, "last": 600}
     answer = await desk.messages.delete({"queue_id": 1, "search": "x", "positions": [[5, 8], [11, 20]]})
-    assert answer == {"message_count": 4, "next": 11}
+    assert answer == {"message_count": 4, "next": 11, "last": 600}
+
+
+async def test_what_comes_meanwhile_is_not_meant(desk: Desk) -> None:
+    desk.bench.feed(publish(1), publish(1))
+    last = (await desk.browse())["last"]
+    desk.bench.feed(publish(1))
+    assert await desk.delete(to=last) == 2
+    assert await desk.found() == [3]
+    assert await desk.found(to=2) == await desk.found(to=2, positions=[[1, 9]]) == []
 
 
 async def test_the_shard_goes_on_meanwhile(desk: Desk) -> None:
@@ -139,7 +149,7 @@ async def test_the_shard_goes_on_meanwhile(desk: Desk) -> None:
         turns += 1
         await asyncio.sleep(0)
     assert turns >= 2000 // messages.SLICE_MESSAGES_MAX
-    assert browsing.result() == {"messages": [], "next": None}
+    assert browsing.result() == {"messages": [], "next": None, "last": 2000}
 
 
 async def test_deletion(desk: Desk) -> None:
