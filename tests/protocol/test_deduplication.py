@@ -116,3 +116,21 @@ def test_a_queue_keeps_its_arguments(channel: ChannelClient, names: Names) -> No
     channel.send(Queue.Declare(queue=names(), exclusive=True, arguments={**ON, "x-cache-size": 6}))
     channel.expect_error(406, f"PRECONDITION_FAILED - inequivalent arg 'x-cache-size' for queue '{names()}' in vhost "
                               "'/': received '6' but current is '5'")
+
+
+def test_a_message_comes_back_from_a_retry_queue(channel: ChannelClient, names: Names) -> None:
+    """It is no duplicate of itself; what a publisher sends again meanwhile is."""
+    work, retry = names("work"), names("retry")
+    back = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": work, "x-message-ttl": 50}
+    channel.declare(work, exclusive=True, arguments={
+        **ON, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": retry})
+    channel.declare(retry, exclusive=True, arguments=back)
+    channel.consume(work)
+    channel.publish("", work, b"once", identified("a"))
+    for _ in range(3):
+        message = channel.delivery()
+        assert message.body == b"once"
+        channel.publish("", work, b"again", identified("a"))
+        channel.reject(message.method.delivery_tag, requeue=False)
+    channel.ack(channel.delivery().method.delivery_tag)
+    channel.expect_nothing(work, retry)
