@@ -7,12 +7,13 @@ batches would. Prints nanoseconds per message, the least of several rounds, and 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,10 @@ try:
     from topology.features import QueueFeatures
 except ImportError:                     # a tree from before there were features
     QueueFeatures = None                # type: ignore[assignment, misc]
+try:
+    from topology.deduplication import Deduplication
+except ImportError:
+    Deduplication = None                # type: ignore[assignment, misc]
 
 PUBLISH: Final = struct.Struct("<IBBHIIQIBBBBQ")
 SETTLE: Final = struct.Struct("<IBBHIIQ")
@@ -30,20 +35,24 @@ CREDIT: Final = struct.Struct("<IBBHIIQ")
 KIND_PUBLISH, KIND_SETTLE, KIND_CREDIT = 1, 2, 3
 PERSISTENT, MULTIPLE, ACK, REJECT = 1, 1, 0, 2
 NO_TTL: Final = 0xFFFF_FFFF_FFFF_FFFF
+HAS_MESSAGE_ID: Final = b"\0\x80"
 BODY: Final = b"x" * 100
 BATCH_MESSAGES: Final = 200
 SEGMENT_BYTES: Final = 64 << 20
 NOW_MS: Final = 1_700_000_000_000
 
 
-def publish(queue_id: int, *, persistent: bool = False, priority: int = 0, ttl_ms: int = NO_TTL) -> bytes:
+def publish(
+    queue_id: int, *, persistent: bool = False, priority: int = 0, ttl_ms: int = NO_TTL, message_id: bytes = b""
+) -> bytes:
     """One PUBLISH record (bus/records.pxd)."""
-    content = b"key" + b"\0\0" + BODY
+    properties = HAS_MESSAGE_ID + bytes((len(message_id),)) + message_id if message_id else b"\0\0"
+    content = b"key" + properties + BODY
     rest = struct.pack("<II", queue_id, 0) + content
     rest += bytes(-len(rest) % 8)
     return PUBLISH.pack(
-        PUBLISH.size + len(rest), KIND_PUBLISH, PERSISTENT if persistent else 0, 1, 1, 2, 0, len(BODY), 0, 3, priority,
-        0, ttl_ms,
+        PUBLISH.size + len(rest), KIND_PUBLISH, PERSISTENT if persistent else 0, 1, 1, len(properties), 0, len(BODY),
+        0, 3, priority, 0, ttl_ms,
     ) + rest
 
 
@@ -85,9 +94,10 @@ class Case:
         if not self.backlog:
             self._consume(engine)
         self.delivered_bytes = 0
+        published = self.published(batches)
         began_s = time.perf_counter()
-        for number in range(1, batches + 1):
-            engine.receive(0, self.batch)
+        for number, batch in enumerate(published, 1):
+            engine.receive(0, batch)
             engine.dispatch()
             if not self.backlog:
                 self._take(engine, number * BATCH_MESSAGES)
@@ -102,6 +112,10 @@ class Case:
         elapsed_s = time.perf_counter() - began_s
         store.close()
         return elapsed_s / (batches * BATCH_MESSAGES)
+
+    def published(self, batches: int) -> Iterable[bytes]:
+        """What is published."""
+        return itertools.repeat(self.batch, batches)
 
     def _consume(self, engine: Engine) -> None:
         engine.consume(0, 1, 1, 1, 1, no_ack=self.no_ack, exclusive=False, prefetch=0)
@@ -122,6 +136,23 @@ class Case:
                 chore.finish()
 
 
+class Deduplicating(Case):
+    """Every message has an id of its own."""
+
+    def __init__(self, name: str, *, persistent: bool = False) -> None:
+        super().__init__(name, None if Deduplication is None else {"deduplication": Deduplication()})
+        self.persistent = persistent
+
+    def published(self, batches: int) -> Iterable[bytes]:
+        return [
+            b"".join(
+                publish(1, persistent=self.persistent, message_id=b"message-%09d" % number)
+                for number in range(start, start + BATCH_MESSAGES)
+            )
+            for start in range(0, batches * BATCH_MESSAGES, BATCH_MESSAGES)
+        ]
+
+
 CASES: Final = (
     Case("plain, no ack", no_ack=True),
     Case("plain", None),
@@ -138,6 +169,8 @@ CASES: Final = (
     Case("quorum", {"queue_type": "quorum", "delivery_limit": 20}, persistent=True),
     Case("priorities", {"max_priority": 10}, priorities=10),
     Case("priorities, backlog", {"max_priority": 10}, priorities=10, backlog=True),
+    Deduplicating("deduplication"),
+    Deduplicating("deduplication, persistent", persistent=True),
 )
 
 
