@@ -32,7 +32,7 @@ except ImportError:
 PUBLISH: Final = struct.Struct("<IBBHIIQIBBBBQ")
 SETTLE: Final = struct.Struct("<IBBHIIQ")
 CREDIT: Final = struct.Struct("<IBBHIIQ")
-KIND_PUBLISH, KIND_SETTLE, KIND_CREDIT = 1, 2, 3
+KIND_PUBLISH, KIND_SETTLE, KIND_CREDIT, KIND_EVENT = 1, 2, 3, 6
 PERSISTENT, MULTIPLE, ACK, REJECT = 1, 1, 0, 2
 NO_TTL: Final = 0xFFFF_FFFF_FFFF_FFFF
 HAS_MESSAGE_ID: Final = b"\0\x80"
@@ -61,18 +61,45 @@ def settle(sequence: int, outcome: int = ACK, *, channel: int = 1) -> bytes:
     return SETTLE.pack(SETTLE.size, KIND_SETTLE, MULTIPLE, outcome, channel, 0, sequence)
 
 
+def deliveries_bytes(batch: bytes) -> int:
+    """Of a batch to a gateway, what counts for the connection's window: all but documents."""
+    total = len(batch)
+    if b'{"event"' in batch:
+        offset = 0
+        while offset < len(batch):
+            record_bytes, kind = struct.unpack_from("<IB", batch, offset)
+            total -= record_bytes if kind == KIND_EVENT else 0
+            offset += record_bytes
+    return total
+
+
+class LettersTo2:
+    """Dead letters of queue 1 go to queue 2 (shards/engine/letter_routes.pyx)."""
+
+    version = 1
+    source = b"orders"
+    local = ((2, b"dead"),)
+    remote = ()
+    by_message = False
+
+    def route(self, *asked: object) -> LettersTo2:
+        return self
+
+
 class Case:
     """One queue, with what is published to it, and how it is consumed."""
 
     def __init__(
         self, name: str, features: dict[str, Any] | None = None, *, persistent: bool = False, no_ack: bool = False,
-        backlog: bool = False, ttl_ms: int = NO_TTL, priorities: int = 1, outcome: int = ACK,
+        backlog: bool = False, ttl_ms: int = NO_TTL, priorities: int = 1, outcome: int = ACK, letters: bool = False,
     ) -> None:
+        """`letters`: what the consumer rejects, or what expires, is consumed from a second queue, without acks."""
         self.name = name
         self.features = features
         self.no_ack = no_ack
         self.backlog = backlog
         self.outcome = outcome
+        self.letters = letters
         self.delivered_bytes = 0
         self.batch = b"".join(
             publish(1, persistent=persistent, priority=number % priorities, ttl_ms=ttl_ms)
@@ -91,6 +118,10 @@ class Case:
             engine.add_queue(1, True, False)
         else:
             engine.add_queue(1, True, False, 0, QueueFeatures(**self.features))
+        if self.letters:
+            engine.letter_router = LettersTo2()
+            engine.add_queue(2, True, False)
+            engine.consume(0, 2, 2, 1, 1, no_ack=True, exclusive=False, prefetch=0)
         if not self.backlog:
             self._consume(engine)
         self.delivered_bytes = 0
@@ -101,8 +132,16 @@ class Case:
             engine.dispatch()
             if not self.backlog:
                 self._take(engine, number * BATCH_MESSAGES)
+            elif self.letters:
+                engine.expire(NOW_MS)
+                engine.dispatch()
+                self._take(engine, 0)
+            if self.letters:
+                engine.dispatch()
+                self._take(engine, 0)
+                engine.durable_up_to(store.appended_position)
             self._tidy(store, number)
-        if self.backlog:
+        if self.backlog and not self.letters:
             self._consume(engine)
             total = left = engine.count(1)[0]
             while left:
@@ -123,9 +162,11 @@ class Case:
 
     def _take(self, engine: Engine, delivered: int) -> None:
         """The gateway has what was delivered, and its client settles it."""
-        self.delivered_bytes += len(engine.outgoing(0))
+        batch = engine.outgoing(0)
+        # only of a long queue does a shard tell anything between the deliveries
+        self.delivered_bytes += deliveries_bytes(bytes(batch)) if self.backlog and not self.letters else len(batch)
         engine.sent(0)
-        settled = b"" if self.no_ack else settle(delivered, self.outcome)
+        settled = b"" if self.no_ack or not delivered else settle(delivered, self.outcome)
         engine.receive(0, settled + CREDIT.pack(CREDIT.size, KIND_CREDIT, 0, 0, 1, 0, self.delivered_bytes))
 
     @staticmethod
@@ -164,6 +205,10 @@ CASES: Final = (
     Case("max-length", {"max_length": 1_000_000}),
     Case("max-length, dropping", {"max_length": 1_000}, backlog=True),
     Case("max-length-bytes", {"max_length_bytes": 1 << 40}),
+    Case("dead letters, rejected", {"dead_letter_exchange": "dlx"}, outcome=REJECT, letters=True),
+    Case("dead letters, rejected, persistent", {"dead_letter_exchange": "dlx"}, outcome=REJECT, letters=True,
+         persistent=True),
+    Case("dead letters, expired", {"dead_letter_exchange": "dlx", "message_ttl_ms": 0}, backlog=True, letters=True),
     Case("consumer timeout", {"consumer_timeout_ms": 60_000}),
     Case("single active consumer", {"single_active_consumer": True}),
     Case("quorum", {"queue_type": "quorum", "delivery_limit": 20}, persistent=True),

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from amqp091.property_edit cimport Scratch
 from log.store cimport Entry
+from shards.engine.death_template cimport DeathTemplate
 from shards.engine.ready_ring cimport ReadyRing
 
 cdef enum:
@@ -33,6 +34,9 @@ cdef struct QueueList:
     void *last
 
 
+cdef struct LetterRoute
+
+
 # Of a queue that has a dead-letter exchange, or had one while something was dying.
 cdef struct DeadLetters:
     bint wanted                     # there is an exchange
@@ -41,6 +45,9 @@ cdef struct DeadLetters:
     uint8_t key_bytes
     uint8_t *text                   # exchange and key
     ReadyRing dying                 # their flags are the reason
+    DeathTemplate template
+    LetterRoute *recent             # of the last letter; good while `routes_made` is that of the routes
+    uint64_t routes_made
     uint32_t under_way              # burials
     bint refused                    # the last answer of another shard was a refusal
     uint8_t place
@@ -73,6 +80,7 @@ cdef struct LetterRoute:
 
 
 cdef struct LetterRoutes:
+    uint64_t made                   # grows when all are forgotten
     LetterRoute **places            # open addressing
     uint32_t capacity               # a power of two, or 0
     uint32_t count

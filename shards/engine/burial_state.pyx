@@ -5,6 +5,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from amqp091.property_edit cimport free_scratch
+from shards.engine.death cimport free_template
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.state cimport Queue
 
@@ -150,6 +151,7 @@ cdef void free_letters(DeadLetters *letters) noexcept:
     if letters == NULL:
         return
     free_ready(&letters.dying)
+    free_template(&letters.template)
     free(letters.text)
     free(letters)
 

@@ -95,7 +95,7 @@ cdef int write_letter(EngineState engine, Queue *queue, const Entry *entry, cons
                       Death *death) except -1:
     """Into the scratch of the engine: what will be delivered."""
     cdef Scratch *out = &engine.burying.letter
-    cdef const DeadLetters *letters = queue.features.letters
+    cdef DeadLetters *letters = queue.features.letters
     cdef const uint8_t *key = message.content + message.exchange_bytes
     cdef const uint8_t *body = key + message.routing_key_bytes + message.properties_bytes
     cdef size_t start
@@ -116,7 +116,7 @@ cdef int write_letter(EngineState engine, Queue *queue, const Entry *entry, cons
     else:
         put_bytes(out, key, message.routing_key_bytes)
     start = out.used
-    write_death(out, &engine.burying.fields, header, death)
+    write_death(out, &engine.burying.fields, header, death, &letters.template)
     letter.properties_bytes = <uint32_t> (out.used - start)
     put_bytes(out, body, message.body_bytes)
     letter.content = out.data

@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from amqp091.property_edit cimport Scratch
 from amqp091.scanner cimport ContentHeader
+from shards.engine.death_template cimport DeathTemplate
 
 # One death of one message. The strings are the caller's; each has at most 255 bytes.
 cdef struct Death:
@@ -19,7 +20,10 @@ cdef struct Death:
 
 
 # Appends the properties of the dead letter to `out`; `fields` is room to work in. `header` is from parse_properties.
-cdef int write_death(Scratch *out, Scratch *fields, const ContentHeader *header, const Death *death) except -1
+cdef int write_death(Scratch *out, Scratch *fields, const ContentHeader *header, const Death *death,
+                     DeathTemplate *template) except -1
+
+cdef void free_template(DeathTemplate *template) noexcept
 
 # Whether a target queue would have the message go in a circle that no client takes part in.
 cdef bint is_cycle(const ContentHeader *header, const Death *death, const uint8_t *target,

@@ -18,15 +18,15 @@ replaced at the first death. (rabbit_dead_letter.erl, mc.erl and mc_amqpl.erl of
 
 Decides neither where a dead letter goes nor when. Takes lengths only after they were checked.
 """
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, strlen
 
 from amqp091.property_edit cimport (
     Name, PropertyEdit, Scratch, begin_length, clear_scratch, edit_properties, end_length, free_scratch, put_bytes,
-    put_int64_field, put_longstr, put_longstr_field, put_name, store64,
+    put_int64_field, put_longstr, put_longstr_field, put_name, store32, store64,
 )
 from amqp091.scanner cimport (
-    PROPERTY_EXPIRATION, ContentHeader, Field, find_field, load64, next_field, parse_properties,
+    PROPERTY_EXPIRATION, ContentHeader, Field, find_field, load32, load64, next_field, parse_properties,
 )
 from shards.engine.dying cimport (
     DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REASONS, DEATH_REJECTED,
@@ -125,13 +125,15 @@ cdef bint is_cycle(const ContentHeader *header, const Death *death, const uint8_
 
 # -- writing
 
-cdef int put_routing_keys(Scratch *out, const ContentHeader *header, const Death *death) except -1:
+cdef int put_routing_keys(Scratch *out, const ContentHeader *header, const Death *death,
+                          DeathTemplate *made) except -1:
     cdef Field keys, key
     cdef size_t start, at = 0
     put_name(out, "routing-keys", c"A")
     start = begin_length(out)
     put_bytes(out, b"S", 1)
     put_longstr(out, death.routing_key, death.routing_key_bytes)
+    made.key_at = out.used - death.routing_key_bytes
     if header.headers != NULL and find_field(header.headers, header.headers_bytes, CC, strlen(CC), &keys) \
             and keys.letter == c"A":
         while next_field(keys.value, keys.value_bytes, False, &at, &key):
@@ -140,19 +142,22 @@ cdef int put_routing_keys(Scratch *out, const ContentHeader *header, const Death
     return end_length(out, start)
 
 
-cdef int put_new_death(Scratch *out, const ContentHeader *header, const Death *death) except -1:
+cdef int put_new_death(Scratch *out, const ContentHeader *header, const Death *death, DeathTemplate *made) except -1:
+    """An entry of x-death; `made` hears where in it things are."""
     cdef const char *reason = reason_text(death.reason)
     cdef size_t start
     put_bytes(out, b"F", 1)
-    start = begin_length(out)
+    start = made.table_at = begin_length(out)
     if header.expiration != NULL:
         put_longstr_field(out, "original-expiration", header.expiration, header.expiration_bytes)
     put_int64_field(out, COUNT, c"l", 1)
     put_longstr_field(out, REASON, <const uint8_t *> reason, strlen(reason))
     put_longstr_field(out, QUEUE, death.queue, death.queue_bytes)
     put_int64_field(out, "time", c"T", death.time_s)
+    made.time_at = out.used - sizeof(uint64_t)
     put_longstr_field(out, "exchange", death.exchange, death.exchange_bytes)
-    put_routing_keys(out, header, death)
+    made.exchange_at = out.used - death.exchange_bytes
+    put_routing_keys(out, header, death, made)
     return end_length(out, start)
 
 
@@ -166,7 +171,8 @@ cdef bint find_death(const Field *deaths, const Death *death, Field *entry, Fiel
     return False
 
 
-cdef int put_deaths(Scratch *out, const ContentHeader *header, const Death *death, const Field *deaths) except -1:
+cdef int put_deaths(Scratch *out, const ContentHeader *header, const Death *death, const Field *deaths,
+                    DeathTemplate *made) except -1:
     """x-death with this death in front; `deaths` is the one that the message had, or NULL."""
     cdef Field entry, count
     cdef size_t start, place, at = 0
@@ -177,7 +183,7 @@ cdef int put_deaths(Scratch *out, const ContentHeader *header, const Death *deat
         put_bytes(out, entry.start, entry.field_bytes)
         store64(out.data + place, load64(count.value) + 1)
     else:
-        put_new_death(out, header, death)
+        put_new_death(out, header, death, made)
     if deaths != NULL:
         while next_field(deaths.value, deaths.value_bytes, False, &at, &entry):
             if is_of(&entry, death):
@@ -188,24 +194,92 @@ cdef int put_deaths(Scratch *out, const ContentHeader *header, const Death *deat
     return end_length(out, start)
 
 
-cdef int write_death(Scratch *out, Scratch *fields, const ContentHeader *header, const Death *death) except -1:
-    cdef Field found
-    cdef const Field *deaths = NULL
-    cdef PropertyEdit edit
+cdef int put_fields(Scratch *fields, const ContentHeader *header, const Death *death, const Field *deaths,
+                    DeathTemplate *made) except -1:
+    """All that a letter has more than its message."""
     cdef const char *reason = reason_text(death.reason)
-    cdef int first = 0
-    if earlier_deaths(header, death, &found):
-        deaths = &found
-        first = FIRST_DEATH_FIELDS
-    clear_scratch(fields)
-    put_deaths(fields, header, death, deaths)
+    put_deaths(fields, header, death, deaths, made)
     if deaths == NULL:
         put_longstr_field(fields, "x-first-death-reason", <const uint8_t *> reason, strlen(reason))
         put_longstr_field(fields, "x-first-death-queue", death.queue, death.queue_bytes)
         put_longstr_field(fields, "x-first-death-exchange", death.exchange, death.exchange_bytes)
     put_longstr_field(fields, "x-last-death-reason", <const uint8_t *> reason, strlen(reason))
     put_longstr_field(fields, "x-last-death-queue", death.queue, death.queue_bytes)
-    put_longstr_field(fields, "x-last-death-exchange", death.exchange, death.exchange_bytes)
+    return put_longstr_field(fields, "x-last-death-exchange", death.exchange, death.exchange_bytes)
+
+
+# -- templates
+
+cdef inline bint is_common(const ContentHeader *header, const Death *death) noexcept nogil:
+    """Whether a first death says nothing that the next one in the queue would not say, but for its time and key."""
+    cdef Field keys
+    return header.expiration == NULL and (
+        header.headers == NULL or not find_field(header.headers, header.headers_bytes, CC, strlen(CC), &keys))
+
+
+cdef inline bint fits(const DeathTemplate *template, const Death *death) noexcept nogil:
+    return template.filled and template.reason == death.reason and template.exchange_bytes == death.exchange_bytes \
+        and memcmp(template.fields.data + template.exchange_at, death.exchange, death.exchange_bytes) == 0
+
+
+cdef int keep(DeathTemplate *template, const DeathTemplate *made, const Scratch *fields, const Death *death) except -1:
+    """What was just written, for the next ones."""
+    clear_scratch(&template.fields)
+    template.filled = False
+    put_bytes(&template.fields, fields.data, fields.used)
+    template.reason = death.reason
+    template.exchange_bytes, template.key_bytes = death.exchange_bytes, death.routing_key_bytes
+    template.table_at, template.time_at = made.table_at, made.time_at
+    template.exchange_at, template.key_at = made.exchange_at, made.key_at
+    template.filled = True
+    return 0
+
+
+cdef inline void add_to_length(uint8_t *word, int32_t difference) noexcept nogil:
+    store32(word, load32(word) + <uint32_t> difference)
+
+
+cdef int fill_in(Scratch *fields, const DeathTemplate *template, const Death *death) except -1:
+    """The template with another time and another routing key."""
+    cdef size_t rest_at = template.key_at + template.key_bytes
+    cdef int32_t longer = <int32_t> death.routing_key_bytes - template.key_bytes
+    put_bytes(fields, template.fields.data, template.key_at)
+    put_bytes(fields, death.routing_key, death.routing_key_bytes)
+    put_bytes(fields, template.fields.data + rest_at, template.fields.used - rest_at)
+    store64(fields.data + template.time_at, death.time_s)
+    if longer:
+        # x-death, the entry, routing-keys, the key: each is within the one before it
+        add_to_length(fields.data + template.table_at - 1 - 4, longer)
+        add_to_length(fields.data + template.table_at, longer)
+        add_to_length(fields.data + template.key_at - 4 - 1 - 4, longer)
+        add_to_length(fields.data + template.key_at - 4, longer)
+    return 0
+
+
+cdef void free_template(DeathTemplate *template) noexcept:
+    free_scratch(&template.fields)
+    template.filled = False
+
+
+cdef int write_death(Scratch *out, Scratch *fields, const ContentHeader *header, const Death *death,
+                     DeathTemplate *template) except -1:
+    cdef Field found
+    cdef const Field *deaths = NULL
+    cdef DeathTemplate made
+    cdef PropertyEdit edit
+    cdef bint common
+    cdef int first = 0
+    if earlier_deaths(header, death, &found):
+        deaths = &found
+        first = FIRST_DEATH_FIELDS
+    clear_scratch(fields)
+    common = deaths == NULL and is_common(header, death)
+    if common and fits(template, death):
+        fill_in(fields, template, death)
+    else:
+        put_fields(fields, header, death, deaths, &made)
+        if common:
+            keep(template, &made, fields, death)
     edit.removed = PROPERTY_EXPIRATION
     edit.removed_fields = &REMOVED[first]
     edit.removed_field_count = REMOVED_FIELDS - first - (0 if death.rekeyed else KEY_FIELDS)
@@ -228,8 +302,18 @@ cdef int take_death(Death *death, bytes queue, bytes exchange, bytes routing_key
     return 0
 
 
+cdef class Template:
+    """DeathTemplate, of one queue."""
+
+    cdef DeathTemplate template
+
+    def __dealloc__(self):
+        free_template(&self.template)
+
+
 def with_death(bytes properties not None, *, bytes queue not None, bytes exchange not None,
-               bytes routing_key not None, str reason not None, bint recorded, bint rekeyed, uint64_t time_s) -> bytes:
+               bytes routing_key not None, str reason not None, bint recorded, bint rekeyed, uint64_t time_s,
+               Template template=None) -> bytes:
     """The properties of the dead letter."""
     cdef ContentHeader header
     cdef Death death
@@ -238,10 +322,12 @@ def with_death(bytes properties not None, *, bytes queue not None, bytes exchang
     if failed:
         raise scan_error(failed)
     take_death(&death, queue, exchange, routing_key, reason, recorded, rekeyed, time_s)
+    if template is None:
+        template = Template()
     out.data = fields.data = NULL
     out.used = out.capacity = fields.used = fields.capacity = 0
     try:
-        write_death(&out, &fields, &header, &death)
+        write_death(&out, &fields, &header, &death, &template.template)
         return (<const char *> out.data)[:out.used]
     finally:
         free_scratch(&out)

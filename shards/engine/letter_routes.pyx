@@ -91,6 +91,7 @@ cdef void forget_routes(LetterRoutes *routes) noexcept:
     routes.places = NULL
     routes.capacity = routes.count = 0
     routes.bytes = 0
+    routes.made += 1
 
 
 cdef int remember(LetterRoutes *routes, LetterRoute *route) except -1:
@@ -181,14 +182,48 @@ cdef LetterRoute *asked(EngineState engine, Queue *queue, uint32_t hash_value, c
         engine.letter_router.route(queue.queue_id, exchange, key_list(keys, keys_bytes), properties))
 
 
+cdef inline bint is_by_key(const LetterRoute *route, const uint8_t *key, size_t key_bytes) noexcept:
+    """Whether the route is for this routing key alone."""
+    cdef uint32_t length
+    if route.keys_bytes != LENGTH_BYTES + key_bytes:
+        return False
+    memcpy(&length, route.keys, LENGTH_BYTES)
+    return length == key_bytes and memcmp(route.keys + LENGTH_BYTES, key, key_bytes) == 0
+
+
+cdef inline LetterRoute *recent_route(EngineState engine, const DeadLetters *letters, const Message *message,
+                                      const ContentHeader *header) noexcept:
+    """That of the queue's last letter, where it is this one's; or NULL."""
+    if letters.recent == NULL or letters.routes_made != engine.burying.routes.made:
+        return NULL
+    if letters.keyed:
+        return letters.recent
+    # copies would be keys, too
+    if header.headers == NULL and is_by_key(
+            letters.recent, message.content + message.exchange_bytes, message.routing_key_bytes):
+        return letters.recent
+    return NULL
+
+
 cdef LetterRoute *find_route(EngineState engine, Queue *queue, const Message *message,
                              const ContentHeader *header) except NULL:
     cdef LetterRoutes *routes = &engine.burying.routes
     cdef Scratch *keys = &engine.burying.keys
-    cdef LetterRoute *route
-    cdef uint32_t hash_value, i
+    cdef LetterRoute *route = recent_route(engine, queue.features.letters, message, header)
+    if route != NULL:
+        return route
     collect_keys(keys, queue.features.letters, message, header)
-    hash_value = hash_of(queue.queue_id, keys.data, keys.used)
+    route = known_route(engine, queue, routes, keys)
+    queue.features.letters.recent = route
+    queue.features.letters.routes_made = routes.made
+    return route
+
+
+cdef LetterRoute *known_route(EngineState engine, Queue *queue, LetterRoutes *routes, const Scratch *keys) except NULL:
+    """By its keys; asked for where it is not."""
+    cdef LetterRoute *route
+    cdef uint32_t hash_value = hash_of(queue.queue_id, keys.data, keys.used)
+    cdef uint32_t i
     if routes.capacity:
         i = hash_value & (routes.capacity - 1)
         while routes.places[i] != NULL:

@@ -68,6 +68,21 @@ def test_so_are_many_deaths_in_a_row(encoded: bytes, several: list[Death]) -> No
         assert compiled == plain
 
 
+@given(st.lists(st.tuples(properties() | st.just(b"\0\0"), deaths), min_size=2, max_size=8), st.booleans())
+def test_what_a_queue_remembers_of_one_death_changes_no_other(
+    several: list[tuple[bytes, Death]], alike: bool
+) -> None:
+    """The template of a queue, with deaths that differ in everything, or in their keys and times alone."""
+    template = engine.Template()
+    first = several[0][1]
+    for encoded, death in several:
+        death = death._replace(queue=first.queue)
+        if alike:
+            death = death._replace(reason=first.reason, exchange=first.exchange)
+        dead = engine.with_death(encoded, **death._asdict(), template=template)
+        assert dead == dead_letters.with_death(encoded, death)
+
+
 @given(properties(), deaths, names)
 def test_circles_are_found_as_by_the_reference(encoded: bytes, death: Death, target: bytes) -> None:
     found = engine.goes_in_circles(
