@@ -20,7 +20,7 @@ COUNT_MAX: Final = 1 << 47
 """A sequence number beyond 48 bits is taken for foreign (core/verifier.pxd)."""
 
 SECONDS_DEFAULT: Final = 5.0
-PREFIX_DEFAULT: Final = "warren-perf"
+PREFIX_DEFAULT: Final = "perf"
 
 Mode = Literal["both", "publish", "drain"]
 ExchangeType = Literal["direct", "fanout", "topic", "headers"]

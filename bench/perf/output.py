@@ -129,9 +129,8 @@ def progress_text(progress: Progress) -> str:
 # -- for programs
 
 def to_json(results: Sequence[Result]) -> bytes:
-    """A list of raw results."""
-    documents = [result.model_dump(mode="json") for result in results]
-    return orjson.dumps(documents, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    """A list of raw results, one on each line."""
+    return b"[\n" + b",\n".join(orjson.dumps(result.model_dump(mode="json")) for result in results) + b"\n]\n"
 
 
 def from_json(data: bytes) -> list[Result]:

@@ -15,6 +15,8 @@ from typing import Final
 PROC: Final = Path("/proc")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 KIB: Final = 1024
+FOUND_AGAIN_S: Final = 2.0
+"""How often all processes of the machine are looked through, which costs it milliseconds."""
 PSS_LINE: Final = b"\nPss:"
 
 
@@ -46,9 +48,17 @@ class ProcessTree:
     def __init__(self, roots: Iterable[int]) -> None:
         self.roots = list(roots)
         self._cpu_s: dict[int, float] = {}
+        self._pids: list[int] = []
+        self._found_s = -FOUND_AGAIN_S
 
     def pids(self) -> list[int]:
-        """Those that live."""
+        """Those that live, or did a moment ago."""
+        now_s = time.monotonic()
+        if now_s >= self._found_s + FOUND_AGAIN_S:
+            self._pids, self._found_s = self._find(), now_s
+        return self._pids
+
+    def _find(self) -> list[int]:
         children: dict[int, list[int]] = {}
         for pid in _all_pids():
             parent = _parent(pid)

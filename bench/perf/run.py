@@ -28,10 +28,11 @@ from bench.perf.topology import clean_up, declare
 from bench.perf.url import parse
 from bench.perf.workers import Workers
 
-NAP_S: Final = 0.01
+NAP_S: Final = 0.02
 READY_TIMEOUT_S: Final = 120.0
 """For all connections: some brokers take milliseconds for each."""
-MEMORY_INTERVAL_S: Final = 0.5
+MEMORY_INTERVAL_S: Final = 1.0
+"""PSS costs the kernel a walk through the pages of the broker."""
 PROGRESS_INTERVAL_S: Final = 1.0
 AFTERMATH_S: Final = 0.05
 """For duplicates of the last messages to come."""

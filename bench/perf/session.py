@@ -19,7 +19,7 @@ OnProgress = Callable[[Progress], None]
 
 def fresh_prefix() -> str:
     """For queues that nobody else has."""
-    return f"{PREFIX_DEFAULT}-{secrets.token_hex(4)}"
+    return f"{PREFIX_DEFAULT}-{secrets.token_hex(3)}"
 
 
 def run_scenario(

@@ -76,7 +76,7 @@ def _start(part: Part) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         env=_environment(),
         pass_fds=(part.board,),
-        start_new_session=True,                         # Ctrl-C is for the coordinator
+        process_group=0,                                # Ctrl-C is for the coordinator
     )
     assert process.stdin is not None
     try:

@@ -210,3 +210,47 @@ def test_an_address_that_is_none(url: str) -> None:
 def test_a_data_directory_without_a_broker(tmp_path: Path) -> None:
     outcome = perf("--data", str(tmp_path))
     assert outcome.exit_code == FAILED and "no broker is running" in outcome.stderr
+
+
+# -- side by side
+
+
+def test_two_brokers_are_compared(warren: Warren, tmp_path: Path) -> None:
+    url = f"amqp://{warren.host}:{warren.port}"
+    outcome = perf(
+        "compare", f"a={url}", f"b={url}", "--scenario", "confirm", "--reps", "2", "-z", "0.15", "--warmup", "0",
+        "--gap", "0", "--pid", f"a={warren.supervisor_pid}", "--data", f"b={warren.data}",
+        "--json", str(tmp_path / "raw.json"), "--plot", str(tmp_path / "plot.svg"),
+    )
+    assert outcome.exit_code == 0, outcome.output
+    results = from_json((tmp_path / "raw.json").read_bytes())
+    assert [(one.name, one.repetition) for one in results] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+    assert all(one.broker_use is not None for one in results)
+    lines = outcome.stdout.splitlines()
+    assert lines[2].split()[:2] == ["confirm", "a"] and lines[2].endswith("2/2") and "1.00" in lines[2]
+    assert lines[3].split()[0] == "b" and (tmp_path / "plot.svg").exists()
+
+
+def test_a_broker_that_is_gone_does_not_end_the_comparison(warren: Warren) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        outcome = perf(
+            "compare", f"{warren.host}:{warren.port}", f"gone=127.0.0.1:{held.getsockname()[1]}", "--scenario", "ack1",
+            "--reps", "1", "-z", "0.1", "--warmup", "0", "--gap", "0",
+        )
+    assert outcome.exit_code == NOT_VERIFIED
+    assert "ack1 on gone, run 1: cannot connect" in outcome.stderr
+    assert f"{warren.host}:{warren.port}" in outcome.stdout and outcome.stdout.rstrip().endswith("0/1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a=127.0.0.1", "a=127.0.0.2"], "two brokers 'a'"),
+        (["a=127.0.0.1", "--pid", "b=1"], "NAME is one of a"),
+        (["a=127.0.0.1", "--pid", "a=x"], "no process id"),
+    ],
+)
+def test_wrong_usage_of_compare(arguments: list[str], said: str) -> None:
+    outcome = perf("compare", *arguments)
+    assert outcome.exit_code == USAGE and said in outcome.stderr

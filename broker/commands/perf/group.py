@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from bench.perf.errors import LoadError
+from broker.commands.perf.compare import compare_command
 from broker.commands.perf.run import run, scenario
 
 DEFAULT_COMMAND = "run"
@@ -35,5 +36,5 @@ def perf() -> None:
     """
 
 
-perf.add_command(run)
-perf.add_command(scenario)
+for command in (run, scenario, compare_command):
+    perf.add_command(command)

@@ -110,10 +110,13 @@ target_options = together(
     click.option("--data", type=click.Path(path_type=Path), envvar="WARREN_DATA",
                  help="Data directory of a Warren on this machine: tells its address and its processes."),
 )
+plot_option = click.option("--plot", "plot_files", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+                           help="Draw a plot as .png or .svg; needs pip install 'warren[perf]'.")
 output_options = together(
     click.option("--json", "json_file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
                  help="Write the raw result; - for standard output, instead of the table."),
     click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the key figures."),
+    plot_option,
     click.option("--progress/--no-progress", default=True, help="A line on standard error each second."),
 )
 

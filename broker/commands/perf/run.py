@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from bench.perf import output
+from bench.perf.plots import plot_runs
 from bench.perf.result import Result
 from bench.perf.run import Progress, Target, execute
 from bench.perf.scenarios import COUNT_DEFAULT, SCENARIOS
@@ -41,7 +42,7 @@ OnProgress = Callable[[Progress], None]
 @output_options
 def run(
     urls: tuple[str, ...], pids: tuple[int, ...], data: Path | None, json_file: Path | None, csv_file: Path | None,
-    progress: bool, mode: str | None, queue_prefix: str | None, **values: Any,
+    plot_files: tuple[Path, ...], progress: bool, mode: str | None, queue_prefix: str | None, **values: Any,
 ) -> None:
     """Publish and consume with the options given."""
     target = target_from(urls, pids, data)
@@ -53,7 +54,7 @@ def run(
         results = _fill_and_drain(target, {**values, "queue_prefix": prefix}, on_progress)
     else:
         results = [execute(target, load_from(values, mode=mode or "both", queue_prefix=prefix), on_progress)]
-    finish(results, json_file, csv_file)
+    finish(results, json_file, csv_file, plot_files)
 
 
 def _fill_and_drain(target: Target, values: dict[str, Any], on_progress: OnProgress | None) -> list[Result]:
@@ -74,22 +75,26 @@ def _fill_and_drain(target: Target, values: dict[str, Any], on_progress: OnProgr
 @output_options
 def scenario(
     name: str, seconds: float, warmup_s: float, count: int, urls: tuple[str, ...], pids: tuple[int, ...],
-    data: Path | None, json_file: Path | None, csv_file: Path | None, progress: bool,
+    data: Path | None, json_file: Path | None, csv_file: Path | None, plot_files: tuple[Path, ...], progress: bool,
 ) -> None:
     """Run the scenario NAME; bench/README.md says what each shows."""
     results = run_scenario(
         target_from(urls, pids, data), name, seconds=seconds, warmup_s=warmup_s, count=count,
         on_progress=show_progress if progress else None,
     )
-    finish(results, json_file, csv_file)
+    finish(results, json_file, csv_file, plot_files)
 
 
 def show_progress(progress: Progress) -> None:
     click.echo(output.progress_text(progress), err=True)
 
 
-def finish(results: Sequence[Result], json_file: Path | None, csv_file: Path | None) -> None:
+def finish(
+    results: Sequence[Result], json_file: Path | None, csv_file: Path | None, plot_files: Iterable[Path]
+) -> None:
     """Show and write the results; the exit code tells whether all is well."""
+    for file in plot_files:
+        plot_runs(results, file)
     if csv_file is not None:
         csv_file.write_text(output.to_csv(results))
     if json_file is not None and str(json_file) == "-":

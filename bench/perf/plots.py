@@ -1,0 +1,141 @@
+"""Plots of results, as PNG or SVG: latency by percentile, throughput over time, brokers side by side.
+
+matplotlib draws them; it comes with `pip install warren[perf]` and is imported only here and when asked for. Nothing is
+shown on a screen, and the same results make the same SVG.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.perf.compare import Figures, figures
+from bench.perf.errors import LoadError
+from bench.perf.result import Latency, Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES: Final = (".png", ".svg")
+WIDTH_IN: Final = 11.0
+HEIGHT_IN: Final = 4.2
+DPI: Final = 120
+PERCENTILE_TICKS: Final = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+REST_MIN: Final = 1e-6
+"""Of the messages: how far the axis of percentiles goes on, as its end is infinitely far."""
+LINES_MAX: Final = 12
+"""More lines in one plot can not be told from each other."""
+
+
+def plot_runs(results: Sequence[Result], path: Path) -> None:
+    """Runs on top of each other: latency by percentile on the left, throughput over time on the right."""
+    good = [one for one in results if one.error is None][:LINES_MAX]
+    if not good:
+        raise LoadError("there is nothing to plot: no run was without error")
+    figure = _figure(1, 2)
+    left, right = figure.axes
+    end = 1.0
+    for one in good:
+        if one.shown_latency is not None:
+            end = max(end, _percentiles(left, one.shown_latency, _label(one, good)))
+        values = one.series.deliver if one.options.get("consumers") else one.series.publish
+        right.plot(one.series.t_s, values, label=_label(one, good), linewidth=1)
+    _finish_percentiles(left, end)
+    right.set(title="throughput", xlabel="seconds", ylabel="messages per second", ylim=(0, None))
+    right.yaxis.set_major_formatter(_thousands)
+    right.legend(fontsize="small")
+    _save(figure, path)
+
+
+def plot_comparison(results: Sequence[Result], path: Path) -> None:
+    """Medians of the good runs, side by side: messages per second, and CPU per message where it was measured."""
+    rows = [row for row in figures(results) if row.good]
+    if not rows:
+        raise LoadError("there is nothing to plot: no run was good")
+    with_cpu = any(row.cpu_us is not None for row in rows)
+    figure = _figure(1, 2 if with_cpu else 1)
+    _bars(figure.axes[0], rows, lambda row: row.rate, "messages per second")
+    if with_cpu:
+        _bars(figure.axes[1], rows, lambda row: row.cpu_us, "CPU time per message, microseconds")
+    _save(figure, path)
+
+
+# -- axes
+
+def _percentiles(axes: Axes, latency: Latency, label: str) -> float:
+    """As far as there is a message for it; where on the axis that is."""
+    known = [(part, value) for part, value in latency.spectrum if (1 - part) * latency.count >= 1] or latency.spectrum
+    axes.plot([_place(part) for part, _ in known], [value for _, value in known], label=label, linewidth=1.2)
+    return _place(known[-1][0])
+
+
+def _place(part: float) -> float:
+    """On the axis of percentiles, where each further nine is as wide as the one before."""
+    return 1 / max(1 - part, REST_MIN)
+
+
+def _finish_percentiles(axes: Axes, end: float) -> None:
+    axes.set(title="latency", xlabel="percentile", ylabel="microseconds", xscale="log", yscale="log")
+    shown = [part for part in PERCENTILE_TICKS if _place(part) <= end]
+    axes.set(xlim=(1, max(end, 2)))
+    axes.set_xticks([_place(part) for part in shown], [f"{100 * part:g}" for part in shown])
+    axes.minorticks_off()
+    axes.grid(True, alpha=0.3)
+    if axes.lines:
+        axes.legend(fontsize="small")
+
+
+def _bars(axes: Axes, rows: Sequence[Figures], value: Callable[[Figures], float | None], title: str) -> None:
+    titles = list(dict.fromkeys(row.title for row in rows))
+    names = list(dict.fromkeys(row.name for row in rows))
+    height = 0.8 / len(names)
+    for number, name in enumerate(names):
+        found = {row.title: value(row) or 0.0 for row in rows if row.name == name}
+        places = [place + number * height for place in range(len(titles))]
+        bars = axes.barh(places, [found.get(title, 0.0) for title in titles], height, label=name)
+        axes.bar_label(bars, [_short(found.get(title)) for title in titles], padding=2, fontsize="x-small")
+    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(titles))], titles)
+    axes.invert_yaxis()
+    axes.set(title=title, xscale="log")
+    axes.margins(x=0.2)
+    axes.legend(fontsize="small", loc="best")
+
+
+def _label(one: Result, among: Sequence[Result]) -> str:
+    """What tells it from the others."""
+    parts = [one.name]
+    if len({(other.scenario, other.step) for other in among}) > 1 or not one.name:
+        parts += [one.scenario or "", one.step or ""]
+    if len({other.repetition for other in among}) > 1:
+        parts.append(f"run {one.repetition + 1}")
+    return " ".join(filter(None, parts)) or one.broker
+
+
+def _thousands(value: float, _: Any) -> str:
+    return f"{value:,.0f}"
+
+
+def _short(value: float | None) -> str:
+    return "" if not value else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+# -- figures
+
+def _figure(rows: int, columns: int) -> Figure:
+    try:
+        from matplotlib.figure import Figure as MatplotlibFigure
+    except ImportError:
+        raise LoadError("plots need matplotlib: pip install 'warren[perf]'") from None
+    figure = MatplotlibFigure(figsize=(WIDTH_IN, HEIGHT_IN * rows), layout="constrained")
+    figure.subplots(rows, columns)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    import matplotlib
+
+    if path.suffix not in SUFFIXES:
+        raise LoadError(f"{path}: a plot is {' or '.join(SUFFIXES)}")
+    with matplotlib.rc_context({"svg.hashsalt": "warren", "svg.fonttype": "none"}):
+        figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
