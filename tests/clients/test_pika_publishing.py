@@ -69,6 +69,7 @@ def test_shares_of_a_consistent_hash_exchange(channel: BlockingChannel, queues: 
     channel.exchange_declare(names(), "x-consistent-hash", arguments={"hash-header": "customer"})
     for queue in queues:
         channel.queue_bind(queue, names(), "1")
+    channel.confirm_delivery()          # what is confirmed is counted, by RabbitMQ too
     for number in range(90):
         channel.basic_publish(names(), "", b"%d" % (number % 30), with_headers(customer=f"c-{number % 30}"))
     counts = [channel.queue_declare(queue, passive=True).method.message_count for queue in queues]
