@@ -54,6 +54,8 @@ MAGIC_OF_KIND = {"data": MAGIC_DATA, "index": MAGIC_INDEX, "acks": MAGIC_ACKS}
 SET_ASIDE_SUFFIX = ".damaged"
 # Queue ids within this range are counted in an array of that size, others through a sort.
 DENSE_IDS_MAX = 1 << 22
+# Spreads the ids of queues over all bits of an entry's key.
+KEY_FACTOR = 0x9E3779B97F4A7C15
 # What an entry of a missing ack map counts as: it may have been delivered.
 DELIVERED_ONCE = 1
 
@@ -239,15 +241,43 @@ def highest_numbers(segment: Segment) -> dict[int, int]:
     return dict(zip(unique.tolist(), table.tolist(), strict=True))
 
 
+def numbered(queue_ids: NDArray[np.uint32], numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One number for each entry of each queue. Two may have the same: then both are looked at more closely."""
+    mixed: NDArray[np.uint64] = numbers ^ queue_ids.astype(np.uint64) * np.uint64(KEY_FACTOR)
+    return mixed
+
+
+def keys_of(index: NDArray[np.void]) -> NDArray[np.uint64]:
+    return numbered(index["queue_id"], index["entry_number"])
+
+
+def keys_in_several_places(segments: list[Segment]) -> NDArray[np.uint64]:
+    """Of entries that there may be more than one of, sorted: as a copy, or as the word that one is settled."""
+    keys = []
+    for segment in segments:
+        index = segment.index_array()
+        keys.append(keys_of(index[(index["flags"] & (INDEX_COPIED | INDEX_SETTLED)) != 0]))
+    return np.unique(np.concatenate(keys)) if keys else np.empty(0, np.uint64)
+
+
+def is_among(keys: NDArray[np.uint64], several: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Whether each of the keys is in a sorted array that is not empty."""
+    places = np.searchsorted(several, keys)
+    found: NDArray[np.bool_] = several[np.minimum(places, len(several) - 1)] == keys
+    return found
+
+
 def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
-    """All live entries and their queue ids, in the order of the segments; each message of a queue once."""
-    # Where one entry may be in several places: as a copy, or settled by the record that its message went into.
-    copied = any(bool((segment.index_array()["flags"] & (INDEX_COPIED | INDEX_SETTLED)).any()) for segment in segments)
+    """All live entries and their queue ids; each message of a queue once."""
+    several = keys_in_several_places(segments)
     chosen: list[NDArray[np.uint32]] = []
     for segment in segments:
         index, acks = segment.index_array(), segment.acks_array()
         # An entry that is acknowledged says nothing, unless another copy of it is not.
-        chosen.append(np.nonzero((acks < MOVED) | copied & (index["position8"] != 0))[0].astype(np.uint32))
+        wanted = acks < MOVED
+        if len(several):
+            wanted |= is_among(keys_of(index), several) & (index["position8"] != 0)
+        chosen.append(np.nonzero(wanted)[0].astype(np.uint32))
     count = sum(len(slots) for slots in chosen)
     entries: Entries = np.empty(count, ENTRY_DTYPE)
     queue_ids = np.empty(count, np.uint32)
@@ -264,8 +294,11 @@ def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
         part["flags"] = np.where(
             index["flags"] & INDEX_DELAYED, ENTRY_DELAYED, np.where(index["expires_at_ms"] > 0, ENTRY_EXPIRES, 0))
         queue_ids[start:end] = index["queue_id"]
-    if copied:
-        entries, queue_ids = without_copies(segments, entries, queue_ids)
+    if len(several):
+        copied = is_among(numbered(queue_ids, entries["number"]), several)
+        kept, kept_ids = without_copies(segments, entries[copied], queue_ids[copied])
+        entries = np.concatenate((entries[~copied], kept))
+        queue_ids = np.concatenate((queue_ids[~copied], kept_ids))
     entries["flags"] |= np.where(entries["delivery_count"] > 0, ENTRY_REDELIVERED, 0).astype(np.uint16)
     np.minimum(entries["delivery_count"], DELIVERY_COUNT_MAX, out=entries["delivery_count"])
     return entries, queue_ids
@@ -286,8 +319,14 @@ def without_copies(segments: list[Segment], entries: Entries,
     kept, others = entries[last], entries[~last]
     live = (counts != ACKNOWLEDGED) & (kept["delivery_count"] != MOVED)
     kept["delivery_count"] = counts
-    # The others are given up for the kept ones: these must be on the disk first.
-    trusted = np.unique(kept["segment"][live & (np.diff(first, append=len(entries)) > 1)])
+    # The others are given up for the kept ones, and for those that say that they are settled: these must be on the
+    # disk first.
+    sizes = np.diff(first, append=len(entries))
+    in_doubt = (counts == ACKNOWLEDGED) & (np.minimum.reduceat(entries["delivery_count"], first) < MOVED)
+    settled = np.repeat(in_doubt, sizes)
+    trusted = np.unique(np.concatenate((
+        kept["segment"][live & (sizes > 1)], entries["segment"][settled & (entries["delivery_count"] == ACKNOWLEDGED)],
+    )))
     by_place = {segment.place: segment for segment in segments}
     for segment in (by_place[place] for place in trusted.tolist()):
         if segment.durable:

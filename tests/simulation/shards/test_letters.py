@@ -12,7 +12,7 @@ from .letters_model import every_step, simulate
 
 SEEDS = int(os.environ.get("WARREN_SEEDS", "30"))
 FIRST_SEED = os.environ.get("WARREN_SEED")
-DISK_CALLS_MIN = 40
+DISK_CALLS_MIN = 30
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What an earlier process left is found again; damage costs what it hit."""
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from log import access, formats
 from log.access import StoredMessage
 from log.checksum import checksum
 from log.disk import Disk
-from log.formats import ENTRY_REDELIVERED, UnknownFormat
+from log.formats import ENTRY_REDELIVERED, RECORD_QUEUE_SETTLED, UnknownFormat
 from log.machine import last_run
 from log.recovery import check_formats, discard
 from log.store import Store
@@ -429,3 +430,52 @@ def test_many_queues_and_many_segments(open_store: OpenStore) -> None:
         q: list(range(1, n + 1)) for q, n in numbers.items() if n}
     for queue_id, entries in queues.items():
         assert set(bodies(again, entries)) == {b"%d" % queue_id * 20}
+
+
+class Noting(Disk):
+    """Keeps which files were synchronised."""
+
+    def __init__(self) -> None:
+        self.synchronised: set[str] = set()
+
+    def synchronise(self, descriptor: int) -> None:
+        self.synchronised.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        super().synchronise(descriptor)
+
+
+def moved_to_a_later_segment(store: Store, message: Make) -> None:
+    """Entry 1 of queue 1 has become entry 1 of queue 2, in another segment; nothing is on the disk."""
+    access.append(store, True, message(b"old" * 10_000), [1], [1])
+    access.append(store, True, message(b"x" * 40_000), [3], [1])
+    access.append(store, True, message(b"new"), [2, 1], [1, 1], [0, RECORD_QUEUE_SETTLED])
+    store.sync_target()         # its data is with the system, as that of a process that is killed a moment later
+
+
+def test_an_entry_that_a_later_record_settles_is_not_there(open_store: OpenStore, message: Make) -> None:
+    moved_to_a_later_segment(open_store(), message)
+    recovered = open_store().recover()
+    assert {queue_id: len(entries) for queue_id, entries in recovered.items()} == {2: 1, 3: 1}
+    # and neither is it after the next start
+    assert sorted(open_store().recover()) == [2, 3]
+
+
+def test_what_settles_an_entry_is_on_the_disk_before_that_is_given_up(open_store: OpenStore, message: Make) -> None:
+    """Otherwise a power failure now could leave neither."""
+    moved_to_a_later_segment(open_store(), message)
+    disk = Noting()
+    open_store(disk=disk).recover()
+    files = open_store.files()
+    assert str(files[-1]) in disk.synchronised and str(files[0]) not in disk.synchronised
+    # one that was acknowledged before needs nothing
+    again = Noting()
+    open_store(disk=again).recover()
+    assert not any(path.endswith(".data") for path in again.synchronised)
+
+
+def test_numbers_of_settled_entries_are_not_given_again(open_store: OpenStore, message: Make) -> None:
+    store = open_store()
+    access.append(store, True, message(b"new"), [2, 1], [1, 7], [0, RECORD_QUEUE_SETTLED])
+    commit(store)
+    again = open_store()
+    again.recover()
+    assert (again.highest_number(1), again.highest_number(2)) == (7, 1)
