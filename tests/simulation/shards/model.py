@@ -147,6 +147,19 @@ class Model:
             self.close_connection(connection)
         self.congested.discard(gateway)
 
+    def delete(self, queue: Queue, numbers: list[int]) -> None:
+        """All of them are ready."""
+        for number in numbers:
+            del queue.ready[number]
+            self.done.add((queue.queue_id, number))
+
+    def held_of(self, queue_id: int) -> list[int]:
+        """The numbers of what channels hold of a queue."""
+        return [
+            message.number for channel in self.channels.values() for message, _ in channel.unacked.values()
+            if message.queue == queue_id
+        ]
+
     def purge(self, queue: Queue) -> int:
         count = len(queue.ready)
         self.done.update((queue.queue_id, number) for number in queue.ready)

@@ -13,7 +13,8 @@ import pytest
 
 from log.store import Store
 from shards.engine import Engine, ExclusiveConflict
-from tests.simulation.shards.model import Channel, Connection, Consumer, Model, Queue
+from shards.engine.browsing import READY, UNACKED
+from tests.simulation.shards.model import Channel, Connection, Consumer, Model, Queue, number_in
 from tests.unit.shards import wire
 
 GATEWAYS = 2
@@ -55,8 +56,8 @@ class World:
         operation = self.dice.choices(
             [self.publish, self.settle, self.consume, self.cancel, self.get, self.set_prefetch, self.set_limit,
              self.recover, self.close_channel, self.close_connection, self.purge, self.credit, self.congest,
-             self.gateway_down, self.replace_queue, self.store_chores, self.crash],
-            [40, 40, 12, 5, 8, 4, 4, 3, 4, 1, 1, 8, 3, 0.5, 0.7, 1, 0.5],
+             self.gateway_down, self.replace_queue, self.store_chores, self.crash, self.browse, self.delete_messages],
+            [40, 40, 12, 5, 8, 4, 4, 3, 4, 1, 1, 8, 3, 0.5, 0.7, 1, 0.5, 2, 3],
         )[0]
         operation()
         if self.dice.random() < HURRY:
@@ -273,6 +274,26 @@ class World:
     def purge(self) -> None:
         queue = self.model.queues[self.dice.randint(1, QUEUES)]
         assert self.engine.purge(queue.queue_id) == self.model.purge(queue)
+
+    def numbers(self, queue: Queue, state: int) -> dict[int, int]:
+        """{position: the message's number in the model} of all messages in a state."""
+        found, following = self.engine.browse(queue.queue_id, 0, 1 << 60, state, 1 << 16, 1 << 40, 100)
+        assert following is None
+        return {message.position: number_in(message.payload, queue.queue_id) for message in found}
+
+    def browse(self) -> None:
+        """Everything is where the model has it, in its order."""
+        queue = self.model.queues[self.dice.randint(1, QUEUES)]
+        assert list(self.numbers(queue, READY).values()) == sorted(queue.ready)
+        assert list(self.numbers(queue, UNACKED).values()) == sorted(self.model.held_of(queue.queue_id))
+
+    def delete_messages(self) -> None:
+        queue = self.model.queues[self.dice.randint(1, QUEUES)]
+        ready = self.numbers(queue, READY)
+        positions = self.dice.sample(list(ready), min(len(ready), self.dice.choice([1, 5, 50])))
+        absent = [self.dice.randrange(1 << 20, 1 << 30)]
+        assert self.engine.delete_messages(queue.queue_id, positions + absent) == len(positions)
+        self.model.delete(queue, [ready[position] for position in positions])
 
     def credit(self) -> None:
         for connection in self.model.connections.values():
