@@ -13,7 +13,7 @@ import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,8 +78,8 @@ class LettersTo2:
 
     version = 1
     source = b"orders"
-    local = ((2, b"dead"),)
-    remote = ()
+    local: Sequence[tuple[int, bytes]] = ((2, b"dead"),)
+    remote: Sequence[tuple[int, int, bytes]] = ()
     by_message = False
 
     def route(self, queue_id: int, exchange: bytes, keys: list[bytes], properties: bytes | None) -> LettersTo2:
