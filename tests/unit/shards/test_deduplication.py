@@ -15,6 +15,7 @@ from log.formats import ENTRY_DTYPE, RECORD_IDENTIFIER
 from shards.engine import Engine
 from tests.unit.log.conftest import commit, run_chores
 from tests.unit.shards.conftest import GATEWAYS, Bench
+from tests.unit.shards.test_moving import FullDisk
 from tests.unit.shards.test_queue_features import START_MS, FeatureBench
 from tests.unit.shards.wire import Refused, publish, settle
 from topology.deduplication import Deduplication, window_queue_id
@@ -215,6 +216,26 @@ def test_ids_survive_with_what_their_messages_survive(window: Window, persistent
     assert again.send("gone", "there", "new", persistent=persistent) == 1
     third = again.restarted()
     assert third.send("gone", "there", "new") == 0
+
+
+def test_a_quorum_queue_keeps_all_its_ids(tmp_path: Path) -> None:
+    window = Window(tmp_path, queue_type="quorum")
+    window.send("gone", "there", persistent=False)
+    window.get()
+    assert window.restarted().send("gone", "there", "new", persistent=False) == 1
+
+
+def test_what_a_full_disk_refused_was_not_taken(tmp_path: Path) -> None:
+    disk = FullDisk()
+    window = Window(tmp_path, options={"segment_bytes": 64 << 10, "disk": disk})
+    taken = [window.send(0)]
+    window.store.take_chores()
+    disk.full = True
+    taken += [window.send(number, body=bytes(9000)) for number in range(1, 20)]
+    assert 1 < sum(taken) < 20 and window.known == sum(taken)
+    disk.full = False
+    assert window.send(*range(20)) == 20 - sum(taken)
+    assert window.restarted().known == 20
 
 
 def test_the_window_goes_on_after_a_restart(tmp_path: Path) -> None:
