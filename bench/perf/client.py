@@ -5,6 +5,8 @@ Whatever goes wrong is a LoadError that says what was tried and what the broker 
 """
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 from typing import Any, Final, TypeVar
@@ -41,6 +43,8 @@ READ_BYTES: Final = 65536
 CHANNEL: Final = 1
 MECHANISM: Final = "PLAIN"
 LOCALE: Final = "en_US"
+LINGER_NOT: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: on, for no time."""
 CAPABILITIES: Final = {
     "publisher_confirms": True,
     "basic.nack": True,
@@ -60,6 +64,7 @@ class Client:
         self.address = address
         self.name = name
         self.server_properties: dict[str, Any] = {}
+        self.channel_max = 0
         self.frame_max = FRAME_MAX_DEFAULT
         self._left = bytearray()
         self._doing = ""
@@ -79,6 +84,7 @@ class Client:
             raise LoadError(f"cannot connect to {self.address.place}: {error.strerror or error}") from None
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         made.settimeout(ANSWER_TIMEOUT_S)
+        self._family, self._peer = made.family, made.getpeername()
         return made
 
     def _handshake(self) -> None:
@@ -88,16 +94,40 @@ class Client:
         if MECHANISM.encode() not in start.mechanisms.split():
             offered = start.mechanisms.decode("utf-8", "replace")
             raise self._error(f"the broker offers no {MECHANISM} login, only {offered}")
-        properties = {"product": "warren perf", "connection_name": self.name, "capabilities": dict(CAPABILITIES)}
-        secret = f"\0{self.address.user}\0{self.address.password}".encode()
-        self._send(encode(0, ConnectionStartOk(properties, MECHANISM, secret, LOCALE)))
+        self._send(encode(0, self.start_ok()))
         self._doing = f" (login of user {self.address.user!r} refused?)"
         tune = self._expect(ConnectionTune, 0)
         self._doing = ""
+        self.channel_max = tune.channel_max
         self.frame_max = min(tune.frame_max or FRAME_MAX_DEFAULT, FRAME_MAX_DEFAULT)
-        self._send(encode(0, ConnectionTuneOk(tune.channel_max, self.frame_max, 0)))
+        self._send(encode(0, self.tune_ok()))
         self.call(ConnectionOpen(self.address.vhost), ConnectionOpenOk, 0)
         self.call(ChannelOpen(), ChannelOpenOk)
+
+    def start_ok(self) -> ConnectionStartOk:
+        """Who we are."""
+        properties = {"product": "warren perf", "connection_name": self.name, "capabilities": dict(CAPABILITIES)}
+        secret = f"\0{self.address.user}\0{self.address.password}".encode()
+        return ConnectionStartOk(properties, MECHANISM, secret, LOCALE)
+
+    def tune_ok(self) -> ConnectionTuneOk:
+        """As the broker proposed it, but no heartbeats."""
+        return ConnectionTuneOk(self.channel_max, self.frame_max, 0)
+
+    def connect_again(self) -> int:
+        """A new socket in place of the old one, on its way to the same broker; its descriptor.
+
+        It will be closed by a reset, so that it leaves no port waiting behind: there are not enough for a churn.
+        """
+        self._socket.close()
+        self._socket = socket.socket(self._family, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        error = self._socket.connect_ex(self._peer)
+        if error not in (0, errno.EINPROGRESS):
+            raise self._error(f"cannot connect: {os.strerror(error)}")
+        return self._socket.fileno()
 
     @property
     def descriptor(self) -> int:

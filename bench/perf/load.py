@@ -22,7 +22,8 @@ COUNT_MAX: Final = 1 << 47
 SECONDS_DEFAULT: Final = 5.0
 PREFIX_DEFAULT: Final = "perf"
 
-Mode = Literal["both", "publish", "drain"]
+Mode = Literal["both", "publish", "drain", "churn"]
+Churn = Literal["connection", "channel", "queue"]
 ExchangeType = Literal["direct", "fanout", "topic", "headers"]
 Connections = Annotated[int, Field(ge=0, le=CONNECTIONS_MAX)]
 Processes = Annotated[int, Field(ge=1, le=256)]
@@ -34,7 +35,8 @@ class Load(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # shape
-    mode: Mode = "both"                     # publish: only fill the queues; drain: only empty them
+    mode: Mode = "both"                     # publish: only fill the queues; drain: only empty them; churn: no messages
+    churn: Churn | None = None              # what the producers' connections open and close without end
     producers: Connections = 1
     consumers: Connections = 1
     queues: Annotated[int, Field(ge=0, le=QUEUES_MAX)] = 1
@@ -86,7 +88,9 @@ class Load(BaseModel):
             return values
         values = dict(values)
         mode = values.get("mode", "both")
-        if mode == "drain":
+        if mode == "churn":
+            values["consumers"] = values["queues"] = 0
+        elif mode == "drain":
             values["producers"] = 0
         elif mode == "publish" or not values.get("queues", 1):
             values["consumers"] = 0
@@ -100,7 +104,9 @@ class Load(BaseModel):
             raise ValueError("a run without producers is a drain: give --drain")
         if self.mode == "drain" and not (self.consumers and self.queues):
             raise ValueError("a drain needs consumers and queues")
-        if not self.queues and self.exchange_type is None:
+        if (self.mode == "churn") != (self.churn is not None):
+            raise ValueError("a churn, and nothing else, is of connections, channels or queues")
+        if not self.queues and self.exchange_type is None and self.mode != "churn":
             raise ValueError("a run without queues needs an exchange")
         if self.routing_keys is not None and self.exchange_type is None:
             raise ValueError("routing keys are for an exchange: give --exchange-type; "

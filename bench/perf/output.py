@@ -17,12 +17,16 @@ MIB: Final = 1 << 20
 BUSY: Final = 0.9
 """Of a core: a worker above it may have been the limit."""
 OPTIONS_NOT_TOLD: Final = frozenset({"queue_prefix", "drain_timeout_s", "keep", "purge", "mode", "verify"})
+OPTIONS_OF_CHURN: Final = frozenset({
+    "churn", "producers", "producer_processes", "seconds", "warmup_s", "count", "durable", "queue_type",
+    "queue_arguments",
+})
 CSV_COLUMNS: Final = (
     "scenario", "step", "name", "repetition", "started_at", "broker", "ok", "error", "window_s", "publish_per_s",
     "confirm_per_s", "deliver_per_s", "acknowledge_per_s", "latency_p50_us", "latency_p90_us", "latency_p99_us",
     "latency_p999_us", "latency_max_us", "confirm_latency_p50_us", "confirm_latency_p99_us", "confirm_latency_max_us",
     "broker_cpu_us_per_message", "broker_cpu_cores", "broker_rss_peak_bytes", "broker_pss_peak_bytes", "expected",
-    "missing", "duplicates", "out_of_order", "generator_busiest_process",
+    "missing", "duplicates", "out_of_order", "generator_busiest_process", "cycle_per_s",
 )
 
 
@@ -33,7 +37,7 @@ def text(result: Result) -> str:
     if result.error is not None:
         return f"failed: {result.error}"
     blocks = [_head(result), rates_text(result.rates)]
-    latencies = [("end to end", result.latency), ("confirm", result.confirm_latency)]
+    latencies = [("cycle" if result.rates.cycle else "end to end", result.latency), ("confirm", result.confirm_latency)]
     if any(found is not None for _, found in latencies):
         blocks.append(latency_text(latencies))
     if result.broker_use is not None:
@@ -46,8 +50,9 @@ def text(result: Result) -> str:
 
 
 def _head(result: Result) -> str:
+    kept = OPTIONS_OF_CHURN if result.options.get("churn") else result.options.keys() - OPTIONS_NOT_TOLD
     options = ", ".join(f"{name.removesuffix('_s')} {_option(value)}" for name, value in result.options.items()
-                        if value not in (None, False, 0, {}, "") and name not in OPTIONS_NOT_TOLD)
+                        if value not in (None, False, 0, {}, "") and name in kept)
     title = " ".join(filter(None, (result.scenario, result.step)))
     lines = [("scenario", title)] if title else []
     lines += [("broker", f"{result.broker} at {result.place}"), ("load", options),
@@ -61,7 +66,7 @@ def _option(value: Any) -> str:
 
 def rates_text(rates: Rates) -> str:
     rows = [(name, f"{value:,.0f}") for name, value in rates.model_dump().items() if value]
-    return tabulate(rows, headers=("messages", "per second"), tablefmt="simple", colalign=("left", "right"),
+    return tabulate(rows, headers=("", "per second"), tablefmt="simple", colalign=("left", "right"),
                     disable_numparse=True) if rows else "no messages"
 
 
@@ -71,7 +76,7 @@ def latency_text(latencies: Iterable[tuple[str, Latency | None]]) -> str:
                                                   found.max_us)))
         for name, found in latencies if found is not None
     ]
-    return tabulate(rows, headers=("latency", "messages", "p50", "p90", "p99", "p99.9", "max"), tablefmt="simple",
+    return tabulate(rows, headers=("latency", "count", "p50", "p90", "p99", "p99.9", "max"), tablefmt="simple",
                     colalign=("left", *["right"] * 6), disable_numparse=True)
 
 
@@ -93,7 +98,8 @@ def _broker_text(use: BrokerUse) -> str:
 def verification_text(result: Result) -> str:
     found = result.verification
     if found.ok:
-        checked = ("every message arrived, once and in order" if found.checked and result.options.get("consumers")
+        checked = ("every cycle was answered" if result.options.get("churn") else
+                   "every message arrived, once and in order" if found.checked and result.options.get("consumers")
                    else "all that was sent was answered" if result.options.get("confirm")
                    else "nothing to be checked" if not result.options.get("consumers")
                    else "every message arrived (without a stamp, which a larger --size has, nothing more is checked)")

@@ -55,6 +55,7 @@ class Rates(_Record):
     confirm: float = 0.0
     deliver: float = 0.0
     acknowledge: float = 0.0
+    cycle: float = 0.0                      # of a churn
 
 
 class Verification(_Record):
@@ -105,6 +106,7 @@ class Series(_Record):
     confirm: list[float] = []
     deliver: list[float] = []
     acknowledge: list[float] = []
+    cycle: list[float] = []
 
 
 class Result(_Record):
@@ -139,6 +141,8 @@ class Result(_Record):
     @property
     def rate(self) -> float:
         """The one that counts: of deliveries where there are consumers."""
+        if self.rates.cycle:
+            return self.rates.cycle
         return self.rates.deliver if self.options.get("consumers") else self.rates.publish
 
     @property

@@ -36,6 +36,14 @@ MEMORY_INTERVAL_S: Final = 1.0
 PROGRESS_INTERVAL_S: Final = 1.0
 AFTERMATH_S: Final = 0.05
 """For duplicates of the last messages to come."""
+LAST_OF: Final = {
+    "published": "last_publish_ns",
+    "confirmed": "last_confirm_ns",
+    "delivered": "last_delivery_ns",
+    "acknowledged": "last_delivery_ns",
+    "cycles": "last_cycle_ns",
+}
+"""The counters that rates are of, and when each was last changed."""
 NS: Final = 1_000_000_000
 US: Final = 1e6
 
@@ -196,7 +204,7 @@ class _Run:
                     break
             if self._finished(totals):
                 break
-            progressed = sum(totals[name] for name in ("published", "confirmed", "nacked", "delivered"))
+            progressed = sum(totals[name] for name in ("published", "confirmed", "nacked", "delivered", "cycles"))
             waits_for_an_alarm = totals["blocked_now"] > 0 and totals["producers_done"] < self.load.producers
             if progressed != last_sum or waits_for_an_alarm or (end is None and stop_ns != NEVER_NS):
                 last_sum, last_change_ns = progressed, now_ns
@@ -292,20 +300,19 @@ class _Run:
 
     def _rates(self, begin: Snapshot, end: Snapshot, by_clock: bool) -> Rates:
         """By the clock over the window; with a count up to the end of each activity."""
-        ends = dict.fromkeys(("published", "confirmed", "delivered", "acknowledged"), end.at_ns)
+        ends = dict.fromkeys(LAST_OF, end.at_ns)
         if not by_clock:
-            for name, latest in (("published", "last_publish_ns"), ("confirmed", "last_confirm_ns"),
-                                 ("delivered", "last_delivery_ns"), ("acknowledged", "last_delivery_ns")):
+            for name, latest in LAST_OF.items():
                 last_ns = end.totals[latest]
                 ends[name] = last_ns if begin.at_ns < last_ns < end.at_ns else end.at_ns
         rates = {name: _rate(end.totals[name] - begin.totals[name], ends[name] - begin.at_ns) for name in ends}
         return Rates(publish=rates["published"], confirm=rates["confirmed"], deliver=rates["delivered"],
-                     acknowledge=rates["acknowledged"])
+                     acknowledge=rates["acknowledged"], cycle=rates["cycles"])
 
     def _broker_use(self, begin: Snapshot, end: Snapshot) -> BrokerUse:
         cpu_s = end.broker_cpu_s - begin.broker_cpu_s
         window_s = (end.at_ns - begin.at_ns) / NS
-        counted = "delivered" if self.load.consumers else "published"
+        counted = "delivered" if self.load.consumers else "cycles" if self.load.mode == "churn" else "published"
         messages = end.totals[counted] - begin.totals[counted]
         return BrokerUse(
             cpu_s=round(cpu_s, 3),
@@ -340,5 +347,6 @@ def _rates_between(earlier: dict[str, int], later: dict[str, int], took_s: float
         confirm=_rate(later["confirmed"] - earlier["confirmed"], took_ns),
         deliver=_rate(later["delivered"] - earlier["delivered"], took_ns),
         acknowledge=_rate(later["acknowledged"] - earlier["acknowledged"], took_ns),
+        cycle=_rate(later["cycles"] - earlier["cycles"], took_ns),
     )
 

@@ -35,7 +35,7 @@ def declare(client: Client, load: Load) -> int:
     waiting = 0
     for queue in range(load.queues):
         name = queue_name(load, queue)
-        found = client.call(_queue_declare(load, name, passive=load.mode == "drain"), QueueDeclareOk).message_count
+        found = client.call(queue_declare(load, name, passive=load.mode == "drain"), QueueDeclareOk).message_count
         if found and load.mode != "drain":
             if not load.purge:
                 raise LoadError(f"queue {name!r} exists and holds {found} messages: "
@@ -77,7 +77,8 @@ def consume_frames(load: Load, consumer: int) -> bytes:
     return b"".join(frames)
 
 
-def _queue_declare(load: Load, name: str, passive: bool) -> QueueDeclare:
+def queue_declare(load: Load, name: str, passive: bool = False) -> QueueDeclare:
+    """With the arguments that the load asks for."""
     arguments = dict(load.queue_arguments)
     if load.queue_type is not None:
         arguments["x-queue-type"] = load.queue_type

@@ -20,8 +20,10 @@ from amqp091.errors import AMQPError
 from amqp091.methods import ConfirmSelect, ConfirmSelectOk
 from bench.perf import plan
 from bench.perf.board import Board as SharedBoard
+from bench.perf.churn import script
 from bench.perf.client import Client
 from bench.perf.core.board import Board
+from bench.perf.core.churner import Churner
 from bench.perf.core.connection import Connection
 from bench.perf.core.consumer import Consumer
 from bench.perf.core.loop import Loop
@@ -72,6 +74,10 @@ class Worker:
         verifier = self._verifier(queues) if queues and self.load.verify else None
         for consumer in self.part.consumers:
             self._add(self._consumer(consumer, queues, verifier))
+        if self.load.churn is not None:
+            for churner in self.part.producers:
+                self._add_churner(churner)
+            return
         opened = [(producer, self._open(f"producer {producer}", producer)) for producer in self.part.producers]
         if not opened:
             return
@@ -103,6 +109,22 @@ class Worker:
         connection, client = made
         _, left = client.detach()
         self._loop.add(connection, left)
+
+    def _add_churner(self, churner: int) -> None:
+        """A churner of connections learns on a first one what to say on the others."""
+        assert self.load.churn is not None
+        client = self._open(f"{self.load.churn} churner {churner}", churner)
+        steps, cycle_steps = script(self.load, churner, client)
+        quota = plan.quota(self.load, churner)
+        reconnects = self.load.churn == "connection"
+        if reconnects:
+            client.close()
+        made = Churner(self._board, client.name, -1 if reconnects else client.descriptor, client.frame_max, steps,
+                       cycle_steps, quota, reconnects)
+        if reconnects:
+            self._loop.add(made, b"", client.connect_again)
+        else:
+            self._add((made, client))
 
     def _consumer(self, consumer: int, queues: list[int], verifier: Verifier | None) -> tuple[Connection, Client]:
         client = self._open(f"consumer {consumer}", consumer)

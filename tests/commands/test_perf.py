@@ -22,7 +22,7 @@ from tests.harness.client import connect
 from tests.harness.methods import Queue
 from tests.harness.warren import Warren
 
-SECONDS = 0.15
+COUNT = 600
 SMALLER: dict[str, dict[str, Any]] = {"many": {"producers": 10, "consumers": 10, "queues": 10}}
 FAILED, USAGE, NOT_VERIFIED = 1, 2, 3
 
@@ -47,7 +47,9 @@ def queues(warren: Warren) -> set[str]:
 
 @pytest.mark.parametrize("name", list(SCENARIOS))
 def test_a_scenario_is_run_and_checked(name: str, target: Target, warren: Warren) -> None:
-    results = run_scenario(target, name, seconds=SECONDS, warmup_s=0.05, count=2_000, changes=SMALLER.get(name))
+    """By the count, as a machine under load may do nothing at all in a fraction of a second."""
+    changes = {"seconds": None, "warmup_s": 0.0, "count": COUNT, **SMALLER.get(name, {})}
+    results = run_scenario(target, name, seconds=1, warmup_s=0, changes=changes)
     assert [result.step for result in results] == [step.name for step in SCENARIOS[name]]
     for result in results:
         assert result.ok, result.verification
@@ -56,7 +58,7 @@ def test_a_scenario_is_run_and_checked(name: str, target: Target, warren: Warren
         assert result.verification.checked == (result.latency is not None)
         if result.options["confirm"]:
             assert result.confirm_latency is not None
-            assert result.totals["confirmed"] == result.totals["published"] > 0
+            assert result.totals["confirmed"] == result.totals["published"] == COUNT
         if result.options["consumers"]:
             assert result.verification.expected == result.totals["delivered"]
             assert result.left_in_queues == 0
@@ -85,7 +87,7 @@ def test_unroutable_messages_are_returned(target: Target) -> None:
 def test_progress_is_told_and_the_timeline_adds_up(target: Target) -> None:
     told: list[Progress] = []
     result = execute(target, Load(seconds=1.2, rate=100.0, queue_prefix=fresh_prefix()), told.append)
-    assert len(told) == 1 and told[0].rates.deliver == pytest.approx(100, rel=0.3)
+    assert len(told) == 1 and told[0].rates.deliver == pytest.approx(100, rel=0.5)
     assert told[0].memory is not None and told[0].latency is not None
     assert result.rates.publish == pytest.approx(100, rel=0.1)
     assert max(result.series.t_s) > 1 and sum(result.series.deliver) / len(result.series.deliver) > 50
@@ -124,6 +126,27 @@ def test_fill_then_drain_in_one_and_in_two_commands(warren: Warren) -> None:
     (drain,) = json.loads(outcome.stdout)
     assert drain["verification"]["expected"] == drain["totals"]["delivered"] == 50
     assert f"{prefix}-0" not in queues(warren)
+
+
+# -- churn
+
+
+@pytest.mark.parametrize("kind", ["connection", "channel", "queue"])
+def test_churn_leaves_nothing_behind(kind: str, warren: Warren) -> None:
+    outcome = perf("churn", kind, "--data", str(warren.data), "-x", "3", "--count", "50", "--json", "-",
+                   "--no-progress")
+    assert outcome.exit_code == 0, outcome.output
+    (result,) = from_json(outcome.stdout.encode())
+    assert result.totals["cycles"] == 50 and result.latency is not None and result.latency.count == 50
+    assert result.rate == result.rates.cycle > 0
+    assert not [row for row in warren.listing("connections") if "churner" in str(row)]
+    assert not [name for name in queues(warren) if name.startswith(result.options["queue_prefix"])]
+
+
+def test_churn_by_the_clock(target: Target) -> None:
+    result = execute(target, Load(mode="churn", churn="connection", producers=2, seconds=0.8))
+    assert result.ok and result.rates.cycle > 0 and result.broker_use is not None
+    assert sum(result.series.cycle) > 0
 
 
 # -- errors
@@ -218,16 +241,17 @@ def test_a_data_directory_without_a_broker(tmp_path: Path) -> None:
 def test_two_brokers_are_compared(warren: Warren, tmp_path: Path) -> None:
     url = f"amqp://{warren.host}:{warren.port}"
     outcome = perf(
-        "compare", f"a={url}", f"b={url}", "--scenario", "confirm", "--reps", "2", "-z", "0.15", "--warmup", "0",
-        "--gap", "0", "--pid", f"a={warren.supervisor_pid}", "--data", f"b={warren.data}",
+        "compare", f"a={url}", f"b={url}", "--scenario", "backlog", "--reps", "2", "-C", "500", "--gap", "0",
+        "--pid", f"a={warren.supervisor_pid}", "--data", f"b={warren.data}",
         "--json", str(tmp_path / "raw.json"), "--plot", str(tmp_path / "plot.svg"),
     )
     assert outcome.exit_code == 0, outcome.output
     results = from_json((tmp_path / "raw.json").read_bytes())
-    assert [(one.name, one.repetition) for one in results] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+    assert [(one.name, one.repetition, one.step) for one in results] == [
+        (name, repetition, step) for repetition in (0, 1) for name in "ab" for step in ("fill", "drain")]
     assert all(one.broker_use is not None for one in results)
     lines = outcome.stdout.splitlines()
-    assert lines[2].split()[:2] == ["confirm", "a"] and lines[2].endswith("2/2") and "1.00" in lines[2]
+    assert lines[2].split()[:2] == ["backlog/fill", "a"] and lines[2].endswith("2/2") and "1.00" in lines[2]
     assert lines[3].split()[0] == "b" and (tmp_path / "plot.svg").exists()
 
 

@@ -18,13 +18,15 @@ cdef enum:
 
 cdef class Connection:
     cdef readonly str name
-    cdef readonly int fd
+    cdef public int fd
     cdef Board board
     cdef uint32_t frame_max
     cdef uint64_t phase                 # that the connection has been told
     cdef bint closing                   # connection.close has been written
     cdef bint closed                    # and answered, or broken off
+    cdef bint reopen_wanted             # a new socket, before anything else
     # for the loop
+    cdef object opener                  # makes a new socket, which connects, and returns its descriptor
     cdef uint32_t events
     cdef uint8_t *left                  # the start of a frame that has not come whole
     cdef size_t left_bytes, left_capacity
@@ -44,6 +46,7 @@ cdef class Connection:
     cdef int write(self, bytes data) except -1
     cdef size_t unsent(self) noexcept
     cdef void sent(self, size_t n) noexcept
+    cdef void forget_traffic(self) noexcept     # what belongs to an old socket
 
     # takes all whole frames; how many bytes they are
     cdef Py_ssize_t receive(self, const uint8_t *data, size_t n, uint64_t now_ns) except -1

@@ -82,6 +82,12 @@ cdef class Connection:
         if self.out_at == self.out_end:
             self.out_at = self.out_end = 0
 
+    cdef void forget_traffic(self) noexcept:
+        self.out_at = self.out_end = self.left_bytes = 0
+        self.content = CONTENT_NONE
+        self.in_body = False
+        self.reopen_wanted = False
+
     # -- input
 
     cdef Py_ssize_t receive(self, const uint8_t *data, size_t n, uint64_t now_ns) except -1:

@@ -2,14 +2,14 @@
 """The loop of a worker: epoll, reads and writes for all of its connections, until the run is over.
 
 The only part of the core that makes system calls and reads the clock. It follows the phase on the board, hands what was
-read to the connections, lets them fill their output, and writes it. One thread; Python is not called while it runs.
+read to the connections, lets them fill their output, and writes it. One thread; Python is called only for new sockets.
 """
 from libc.errno cimport EAGAIN, EINTR, ENOSYS, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, strerror
 
-from bench.perf.core.board cimport PHASE, PHASE_DONE, READY, Board
+from bench.perf.core.board cimport PHASE, PHASE_DONE, PHASE_RUN, READY, Board
 from bench.perf.core.connection cimport NEVER_NS, Connection
 from bus.atomics cimport load_acquire
 
@@ -120,9 +120,11 @@ cdef class Loop:
         if self.epoll >= 0:
             c_close(self.epoll)
 
-    def add(self, Connection connection not None, bytes left=b""):
-        """A connection that is open, with a socket that does not block; `left`: what was read from it already."""
-        cdef epoll_event event
+    def add(self, Connection connection not None, bytes left=b"", opener=None):
+        """A connection that is open, with a socket that does not block.
+
+        `left`: what was read from it already. `opener` makes a new socket when the connection wants one.
+        """
         cdef size_t used
         cdef size_t wanted = <size_t> connection.frame_max + READ_BYTES
         cdef uint8_t *grown
@@ -132,15 +134,28 @@ cdef class Loop:
                 raise MemoryError()
             self.data = grown
             self.capacity = wanted
+        connection.opener = opener
+        if connection.fd >= 0:
+            self.enrol(connection)
+        self.connections.append(connection)
+        if left:
+            used = connection.receive(<const uint8_t *> left, len(left), now_ns())
+            self.keep(connection, <const uint8_t *> left + used, len(left) - used)
+
+    cdef int enrol(self, Connection connection) except -1:
+        cdef epoll_event event
         connection.events = EPOLLIN
         event.events = EPOLLIN
         event.data.ptr = <void *> connection
         if epoll_ctl(self.epoll, EPOLL_CTL_ADD, connection.fd, &event):
             raise OSError(errno, "epoll_ctl")
-        self.connections.append(connection)
-        if left:
-            used = connection.receive(<const uint8_t *> left, len(left), now_ns())
-            self.keep(connection, <const uint8_t *> left + used, len(left) - used)
+        return 0
+
+    cdef int reopen(self, Connection connection) except -1:
+        """The opener closes the old socket."""
+        connection.forget_traffic()
+        connection.fd = connection.opener()
+        return self.enrol(connection)
 
     def run(self):
         """Until everything is closed after the last phase. LoadError where the broker ends a connection before."""
@@ -189,6 +204,9 @@ cdef class Loop:
         cdef Connection connection
         for connection in list(self.connections):
             connection.close()
+            if connection.closed:
+                self.forget(connection)
+                continue
             self.flush(connection)
             self.watch(connection, False)
         return 0
@@ -227,12 +245,16 @@ cdef class Loop:
                     return self.forget(connection)
         if connection.closed:
             return self.forget(connection)
+        if connection.reopen_wanted:
+            epoll_ctl(self.epoll, EPOLL_CTL_DEL, connection.fd, NULL)
         return self.pump(connection)
 
     cdef int pump(self, Connection connection) except -1:
         """Fill and write in turn, as long as both get on."""
         cdef bint more = False
         cdef int turn
+        if connection.reopen_wanted and self.phase == PHASE_RUN:
+            self.reopen(connection)
         for turn in range(FILLS_PER_TURN):
             more = connection.fill(now_ns())
             if not self.flush(connection) or not more:
@@ -261,7 +283,7 @@ cdef class Loop:
         n = kept + <size_t> got
         used = connection.receive(self.data, n, now_ns())
         self.keep(connection, self.data + used, n - used)
-        return got == READ_BYTES
+        return got == READ_BYTES and not connection.reopen_wanted
 
     cdef int keep(self, Connection connection, const uint8_t *data, size_t n) except -1:
         """The start of a frame, until the rest of it comes."""
@@ -303,7 +325,7 @@ cdef class Loop:
     cdef int watch(self, Connection connection, bint more) except -1:
         cdef epoll_event event
         cdef uint32_t wanted = 0
-        if connection.closed:
+        if connection.closed or connection.reopen_wanted:
             return 0
         if connection.unsent() < UNSENT_BYTES_MAX:
             wanted = EPOLLIN

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from bench.perf.errors import LoadError
+from broker.commands.perf.churn import churn
 from broker.commands.perf.compare import compare_command
 from broker.commands.perf.run import run, scenario
 
@@ -36,5 +37,5 @@ def perf() -> None:
     """
 
 
-for command in (run, scenario, compare_command):
+for command in (run, scenario, churn, compare_command):
     perf.add_command(command)

@@ -50,7 +50,8 @@ def _pairs(_: click.Context, parameter: click.Parameter, texts: Iterable[str]) -
     return found
 
 
-def _pair_option(flag: str, name: str, help_text: str) -> Callable[[Command], Command]:
+def pair_option(flag: str, name: str, help_text: str) -> Callable[[Command], Command]:
+    """An option that may be given several times, with a pair each time."""
     return click.option(flag, name, metavar="KEY=VALUE", multiple=True, callback=_pairs, help=help_text)
 
 
@@ -66,13 +67,13 @@ message_options = together(
     click.option("-s", "--size", type=int, help="Bytes of a body; 24 or more are checked one by one.  [default: 100]"),
     click.option("--persistent", is_flag=True, default=None, help="Delivery mode 2."),
     click.option("--mandatory", is_flag=True, default=None, help="Messages without a route are returned."),
-    _pair_option("--property", "properties", "A property of each message, such as priority=5."),
-    _pair_option("--header", "headers", "A header of each message."),
+    pair_option("--property", "properties", "A property of each message, such as priority=5."),
+    pair_option("--header", "headers", "A header of each message."),
 )
 queue_options = together(
     click.option("--durable", is_flag=True, default=None, help="Queues, and the exchange, survive a restart."),
     click.option("--queue-type", help="classic, quorum, stream."),
-    _pair_option("--queue-argument", "queue_arguments", "An argument of each queue, such as x-max-length=1000."),
+    pair_option("--queue-argument", "queue_arguments", "An argument of each queue, such as x-max-length=1000."),
     click.option("--keep", is_flag=True, default=None, help="Leave queues and exchange there."),
     click.option("--purge", is_flag=True, default=None, help="Empty queues that exist already."),
 )
@@ -87,7 +88,7 @@ pace_options = together(
     click.option("-a", "--auto-ack", is_flag=True, default=None, help="Consumers acknowledge automatically."),
     click.option("-A", "--ack-every", type=int, help="One acknowledgement for so many deliveries.  [default: 1]"),
     click.option("-Q", "--prefetch", type=int, help="Unacknowledged messages per consumer; 0: no limit."),
-    _pair_option("--consume-argument", "consume_arguments", "An argument of basic.consume."),
+    pair_option("--consume-argument", "consume_arguments", "An argument of basic.consume."),
 )
 time_options = together(
     click.option("-z", "--seconds", type=float, help="How long is measured.  [default: 5]"),
