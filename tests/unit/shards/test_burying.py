@@ -175,6 +175,54 @@ class TestDurability:
         assert shard.live == 0
 
 
+class TestRestarts:
+    """What another process finds. Each death of one is in tests/simulation/shards/test_letters.py."""
+
+    def test_a_letter_is_there_and_its_message_is_not(self, shard: LetterShard) -> None:
+        shard.reject(1, b"body")
+        shard.sync()
+        again = shard.restarted()
+        (letter,) = again.letters(2)
+        assert (letter.deaths, again.ready(1), again.live) == ([("q1", "rejected", 1)], 0, 0)
+
+    def test_neither_is_one_that_was_delayed(self, shard: LetterShard) -> None:
+        """It has another number in its queue than in the log."""
+        shard.feed(wire.publish(1, b"late", persistent=True, not_before_ms=START_MS + 50))
+        shard.feed(wire.publish(1, b"early", persistent=True))
+        shard.at(50)
+        assert shard.ready(1) == 2
+        for _ in range(2):
+            assert shard.engine.get(0, 1, 1, 50, False)
+        shard.engine.sent(0)
+        shard.feed(wire.settle(50, 2, wire.REJECT, multiple=True))
+        # the disk has the letters, and the process dies before it has acknowledged anything
+        ticket = shard.store.sync_target()
+        assert ticket is not None
+        ticket.synchronise()
+        again = shard.restarted()
+        assert (again.bodies(2), again.ready(1), again.live) == ([b"early", b"late"], 0, 0)
+
+    def test_a_letter_dies_on_with_its_history(self, shard: LetterShard) -> None:
+        shard.router.routes["dlx"] = {"": [3]}
+        shard.dying(3, "last")
+        shard.router.routes["last"] = {"": [2]}
+        shard.reject(1, b"body")
+        shard.sync()
+        again = shard.restarted()
+        assert again.engine.get(0, 1, 3, 50, False)
+        again.engine.sent(0)
+        again.feed(wire.settle(50, 1, wire.REJECT))
+        assert [letter.deaths for letter in again.letters(2)] == [[("q3", "rejected", 1), ("q1", "rejected", 1)]]
+
+    def test_what_waited_is_in_its_queue(self, shard: LetterShard) -> None:
+        shard.queue(3, max_length=0, overflow="reject-publish")
+        shard.router.routes["dlx"] = {"": [3]}
+        shard.reject(1, b"1", b"2")
+        shard.sync()
+        again = shard.restarted()
+        assert again.bodies(1) == [b"1", b"2"]
+
+
 class TestDeaths:
     """Reasons, and letters that die again."""
 
