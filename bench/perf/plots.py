@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.perf.compare import Figures, figures
 from bench.perf.errors import LoadError
 from bench.perf.result import Latency, Result
+from bench.perf.scaling import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +59,31 @@ def plot_comparison(results: Sequence[Result], path: Path) -> None:
     _bars(figure.axes[0], rows, lambda row: row.rate, "messages per second")
     if with_cpu:
         _bars(figure.axes[1], rows, lambda row: row.cpu_us, "CPU time per message, microseconds")
+    _save(figure, path)
+
+
+def plot_scaling(rows: Sequence[Row], path: Path) -> None:
+    """Measured beside calculated for each setup, and the CPU per message of each role."""
+    if not rows:
+        raise LoadError("there is nothing to plot: no run was good")
+    figure = _figure(1, 2)
+    left, right = figure.axes
+    names = [f"{row.gateways} x {row.shards}\n{'own' if row.pinned else 'shared'} cores" for row in rows]
+    places = range(len(rows))
+    left.bar([place - 0.2 for place in places], [row.rate for row in rows], 0.4, label="measured")
+    left.bar([place + 0.2 for place in places], [row.calculated for row in rows], 0.4, label="calculated, a core each",
+             alpha=0.4, hatch="//")
+    left.set(title="messages per second", xlabel="gateways x shards")
+    left.yaxis.set_major_formatter(_thousands)
+    bottom = [0.0] * len(rows)
+    for label, values in (("gateways", [row.gateway_us for row in rows]), ("shards", [row.shard_us for row in rows]),
+                          ("supervisor, catalog", [row.other_us for row in rows])):
+        right.bar(places, values, 0.6, bottom=bottom, label=label)
+        bottom = [below + value for below, value in zip(bottom, values, strict=True)]
+    right.set(title="CPU time per message, microseconds", xlabel="gateways x shards")
+    for axes in (left, right):
+        axes.set_xticks(list(places), names, fontsize="small")
+        axes.legend(fontsize="small")
     _save(figure, path)
 
 

@@ -120,6 +120,7 @@ class Result(_Record):
     place: str = ""                         # host and port
     options: dict[str, Any] = {}
     machine: dict[str, Any] = {}
+    setup: dict[str, Any] = {}              # of a broker that was started for the run, see scaling.py
     error: str | None = None                # then nothing below is meant
     interrupted: bool = False
     window_s: float = 0.0

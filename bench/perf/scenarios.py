@@ -44,6 +44,9 @@ SCENARIOS: Final[dict[str, tuple[Step, ...]]] = {
         Step({**SMALL, **DURABLE, "mode": "publish", "confirm": 1000, "keep": True}, "fill", counted=True),
         Step({**SMALL, **DURABLE, "mode": "drain", "prefetch": 500, "ack_every": 50}, "drain"),
     ),
+    "churn_connection": _one(mode="churn", churn="connection", producers=8),
+    "churn_channel": _one(mode="churn", churn="channel", producers=8),
+    "churn_queue": _one(mode="churn", churn="queue", producers=8),
 }
 COUNT_DEFAULT: Final = 200_000
 """Messages of a step by the count."""

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
 import orjson
 
 from bench.perf.board import Board
+from bench.perf.environment import module_environment
 from bench.perf.errors import LoadError
 from bench.perf.load import Load
 from bench.perf.plan import Share
@@ -74,7 +74,7 @@ def _start(part: Part) -> subprocess.Popen[bytes]:
         [sys.executable, "-P", "-m", "bench.perf.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=_environment(),
+        env=module_environment(),
         pass_fds=(part.board,),
         process_group=0,                                # Ctrl-C is for the coordinator
     )
@@ -93,12 +93,3 @@ def _last_words(process: subprocess.Popen[bytes]) -> str:
         return str(orjson.loads(process.stdout.read())["error"])
     except (ValueError, KeyError, TypeError):
         return f"a worker ended with exit status {process.returncode}"
-
-
-def _environment() -> dict[str, str]:
-    """With the place of a bare checkout on the module path, as -P leaves the working directory out."""
-    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}       # NumPy would start a thread per core, for nothing
-    root = Path(__file__).resolve().parents[2]
-    if root.name not in ("site-packages", "dist-packages"):
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), environment.get("PYTHONPATH"))))
-    return environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import socket
 import threading
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from bench.perf import scaling
 from bench.perf.load import Load
+from bench.perf.local_broker import LocalBroker
 from bench.perf.output import from_json
 from bench.perf.run import Progress, Target, execute
 from bench.perf.scenarios import SCENARIOS
@@ -45,7 +48,7 @@ def queues(warren: Warren) -> set[str]:
     return {row["name"] for row in warren.listing("queues")}
 
 
-@pytest.mark.parametrize("name", list(SCENARIOS))
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if not name.startswith("churn")])
 def test_a_scenario_is_run_and_checked(name: str, target: Target, warren: Warren) -> None:
     """By the count, as a machine under load may do nothing at all in a fraction of a second."""
     changes = {"seconds": None, "warmup_s": 0.0, "count": COUNT, **SMALLER.get(name, {})}
@@ -55,7 +58,8 @@ def test_a_scenario_is_run_and_checked(name: str, target: Target, warren: Warren
         assert result.ok, result.verification
         assert result.broker.startswith("Warren ") and result.rate > 0 and result.scenario == name
         assert result.broker_use is not None and result.broker_use.cpu_us_per_message
-        assert result.verification.checked == (result.latency is not None)
+        assert result.verification.checked == bool(result.options["consumers"])
+        assert (result.latency is not None) == result.verification.checked
         if result.options["confirm"]:
             assert result.confirm_latency is not None
             assert result.totals["confirmed"] == result.totals["published"] == COUNT
@@ -278,3 +282,36 @@ def test_a_broker_that_is_gone_does_not_end_the_comparison(warren: Warren) -> No
 def test_wrong_usage_of_compare(arguments: list[str], said: str) -> None:
     outcome = perf("compare", *arguments)
     assert outcome.exit_code == USAGE and said in outcome.stderr
+
+
+# -- scaling
+
+
+def test_scaling_starts_brokers_and_says_what_is_calculated(tmp_path: Path) -> None:
+    outcome = perf("scaling", "--gateways", "1", "--shards", "1,2", "-z", "0.6", "--warmup", "0", "--directory",
+                   str(tmp_path), "--json", str(tmp_path / "raw.json"), "--plot", str(tmp_path / "plot.svg"))
+    assert outcome.exit_code == 0, outcome.output
+    results = from_json((tmp_path / "raw.json").read_bytes())
+    assert [(one.setup["gateways"], one.setup["shards"]) for one in results] == [(1, 1), (1, 2)]
+    assert "\"calculated\" is not measured" in outcome.stdout and (tmp_path / "plot.svg").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plot.svg", "raw.json"], "no data is left"
+
+
+def test_processes_are_pinned_where_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.sched_getaffinity(0)
+    if len(before) < 2:
+        pytest.skip("there is one core")
+    own, *rest = sorted(before)
+    monkeypatch.setattr(scaling, "cores_for", lambda *_: {"gateway 0": own})
+    with LocalBroker(tmp_path, 1, 1) as broker, scaling.pinned(broker) as cores:
+        assert cores == {"gateway 0": own}
+        found = {name: os.sched_getaffinity(pid) for name, pid in broker.processes().items()}
+        assert found.pop("gateway 0") == {own}
+        assert set(found) == {"supervisor", "catalog", "shard 0"} and all(one == set(rest) for one in found.values())
+        assert os.sched_getaffinity(0) == set(rest)
+    assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.parametrize("numbers", ["", "0", "1,x", "257"])
+def test_wrong_usage_of_scaling(numbers: str) -> None:
+    assert perf("scaling", "--gateways", numbers).exit_code == USAGE

@@ -9,6 +9,7 @@ from bench.perf.errors import LoadError
 from broker.commands.perf.churn import churn
 from broker.commands.perf.compare import compare_command
 from broker.commands.perf.run import run, scenario
+from broker.commands.perf.scaling import scaling
 
 DEFAULT_COMMAND = "run"
 
@@ -37,5 +38,5 @@ def perf() -> None:
     """
 
 
-for command in (run, scenario, churn, compare_command):
+for command in (run, scenario, churn, compare_command, scaling):
     perf.add_command(command)

@@ -1,0 +1,85 @@
+"""A Warren of one's own for a measurement: started on a free port with empty data, its processes known, then ended."""
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from bench.perf.environment import module_environment
+from bench.perf.errors import LoadError
+from bench.perf.processes import ProcessTree, title
+
+START_TIMEOUT_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 40.0
+POLL_S: Final = 0.02
+LOG_LINES_TOLD: Final = 5
+READY: Final = re.compile(r" ready on \S+:(\d+) ")
+TITLE_PREFIX: Final = "warren: "
+
+
+class LocalBroker:
+    """Owns the processes, not the directory."""
+
+    def __init__(self, directory: Path, gateways: int, shards: int) -> None:
+        """Ready when this returns."""
+        self.gateways, self.shards = gateways, shards
+        self._output, self._log = directory / "output", directory / "log"
+        command = [
+            sys.executable, "-P", "-m", "broker.main", "serve", "--data", str(directory / "data"),
+            "--host", "127.0.0.1", "--port", "0", "--gateways", str(gateways), "--shards", str(shards),
+            "--log-level", "warning",
+        ]
+        environment = {name: value for name, value in module_environment().items() if not name.startswith("WARREN_")}
+        with self._output.open("wb") as output, self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=environment, process_group=0)
+        try:
+            self.port = self._wait_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> LocalBroker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        return f"amqp://127.0.0.1:{self.port}"
+
+    def processes(self) -> dict[str, int]:
+        """`gateway 0`, `shard 1`, `catalog`, `supervisor`: their process ids."""
+        titles = {pid: title(pid) for pid in ProcessTree([self.pid]).pids()}
+        return {name.removeprefix(TITLE_PREFIX): pid for pid, name in titles.items() if name.startswith(TITLE_PREFIX)}
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+    def _wait_ready(self) -> int:
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while True:
+            found = READY.search(self._output.read_text("utf-8", "replace"))
+            if found is not None:
+                return int(found[1])
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                told = " / ".join(self._log.read_text("utf-8", "replace").splitlines()[-LOG_LINES_TOLD:])
+                raise LoadError(f"a Warren with {self.gateways} gateways and {self.shards} shards does not start: "
+                                f"{told}")
+            time.sleep(POLL_S)
