@@ -8,6 +8,7 @@ import click
 from bench.perf.errors import LoadError
 from broker.commands.perf.churn import churn
 from broker.commands.perf.compare import compare_command
+from broker.commands.perf.page import page, plot
 from broker.commands.perf.run import run, scenario
 from broker.commands.perf.scaling import scaling
 
@@ -38,5 +39,5 @@ def perf() -> None:
     """
 
 
-for command in (run, scenario, churn, compare_command, scaling):
+for command in (run, scenario, churn, compare_command, scaling, plot, page):
     perf.add_command(command)
