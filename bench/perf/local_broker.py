@@ -12,14 +12,13 @@ from typing import Final
 
 from bench.perf.environment import module_environment
 from bench.perf.errors import LoadError
-from bench.perf.processes import ProcessTree, title
+from bench.perf.processes import TITLE_PREFIX, ProcessTree, title
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 40.0
 POLL_S: Final = 0.02
 LOG_LINES_TOLD: Final = 5
 READY: Final = re.compile(r" ready on \S+:(\d+) ")
-TITLE_PREFIX: Final = "warren: "
 
 
 class LocalBroker:
@@ -61,7 +60,8 @@ class LocalBroker:
     def processes(self) -> dict[str, int]:
         """`gateway 0`, `shard 1`, `catalog`, `supervisor`: their process ids."""
         titles = {pid: title(pid) for pid in ProcessTree([self.pid]).pids()}
-        return {name.removeprefix(TITLE_PREFIX): pid for pid, name in titles.items() if name.startswith(TITLE_PREFIX)}
+        prefix = TITLE_PREFIX.decode()
+        return {name.removeprefix(prefix): pid for pid, name in titles.items() if name.startswith(prefix)}
 
     def close(self) -> None:
         if self._process.poll() is None:

@@ -14,6 +14,7 @@ from bench.perf.result import BrokerUse, Latency, Rates, Result, Verification
 from bench.perf.run import Progress
 
 MIB: Final = 1 << 20
+NS_PER_S: Final = 1e9
 BUSY: Final = 0.9
 """Of a core: a worker above it may have been the limit."""
 OPTIONS_NOT_TOLD: Final = frozenset({"queue_prefix", "drain_timeout_s", "keep", "purge", "mode", "verify"})
@@ -42,6 +43,8 @@ def text(result: Result) -> str:
         blocks.append(latency_text(latencies))
     if result.broker_use is not None:
         blocks.append(_broker_text(result.broker_use))
+    if events := events_text(result.totals):
+        blocks.append(events)
     blocks.append(verification_text(result))
     if result.generator is not None and result.generator.busiest_process > BUSY:
         blocks.append(f"warning: a process of the load was {result.generator.busiest_process:.0%} busy: it may have "
@@ -93,6 +96,15 @@ def _broker_text(use: BrokerUse) -> str:
     per_message = "" if use.cpu_us_per_message is None else f"{use.cpu_us_per_message:.2f} us CPU per message, "
     pss = f", PSS {use.pss_peak_bytes / MIB:,.0f} MiB" if use.pss_peak_bytes else ""
     return f"broker    {per_message}{use.cpu_cores:.2f} cores, RSS {use.rss_peak_bytes / MIB:,.0f} MiB{pss} at most"
+
+
+def events_text(totals: dict[str, int]) -> str:
+    """What the broker did that is no fault, but not everyday either; empty where there was none."""
+    counted = [f"{totals[name]:,} {name}" for name in ("nacked", "returned", "redelivered") if totals.get(name)]
+    if totals.get("blocked_events"):
+        blocked_s = totals["blocked_ns"] / NS_PER_S
+        counted.append(f"connections blocked {totals['blocked_events']:,} times, {blocked_s:,.1f} s in all")
+    return f"events    {', '.join(counted)}" if counted else ""
 
 
 def verification_text(result: Result) -> str:

@@ -15,6 +15,7 @@ from bench.perf.load import Load
 
 HEADER_KEY: Final = "perf-key"
 """Of the headers exchange: the header that has the number of the routing key."""
+STREAM: Final = "stream"
 CORES_PER_PROCESS: Final = 4
 """Of each role: half of the machine is the broker's, the other half is shared by both roles."""
 
@@ -50,15 +51,27 @@ def keys_of_queue(load: Load, queue: int) -> range:
     return range(queue % load.keys, queue % load.keys + 1)
 
 
-def copies(load: Load, key: int) -> int:
-    """How many queues a message with that key goes to."""
-    if not load.queues:
-        return 0
-    if load.exchange_type is None or (load.exchange_type != "fanout" and load.keys >= load.queues):
-        return 1
+def queues_of_key(load: Load, key: int) -> range:
+    """The queues that a message with that key goes to."""
+    if load.exchange_type is None:
+        return range(key, key + 1)
     if load.exchange_type == "fanout":
-        return load.queues
-    return len(range(key, load.queues, load.keys))
+        return range(load.queues)
+    if load.keys >= load.queues > 0:
+        return range(key % load.queues, key % load.queues + 1)
+    return range(key, load.queues, load.keys)
+
+
+def readers(load: Load, queue: int) -> int:
+    """How many times a message of a queue is delivered: a stream gives it to each of its consumers."""
+    if load.queue_type != STREAM or load.consumers <= load.queues:
+        return 1
+    return len(range(queue, load.consumers, load.queues))
+
+
+def copies(load: Load, key: int) -> int:
+    """How many deliveries a message with that key leads to, of each queue and each reader."""
+    return sum(readers(load, queue) for queue in queues_of_key(load, key))
 
 
 def bindings(load: Load, queue: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -17,6 +17,7 @@ PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 KIB: Final = 1024
 FOUND_AGAIN_S: Final = 2.0
 """How often all processes of the machine are looked through, which costs it milliseconds."""
+TITLE_PREFIX: Final = b"warren: "
 PSS_LINE: Final = b"\nPss:"
 
 
@@ -29,11 +30,13 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def title(pid: int) -> str:
-    """The command line as `ps` shows it; empty where the process is gone."""
+    """The title that a process of Warren gives itself, of others the name of the program; empty where it is gone."""
     try:
-        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        given = (PROC / str(pid) / "cmdline").read_bytes().rstrip(b"\0")
+        name = given if given.startswith(TITLE_PREFIX) else (PROC / str(pid) / "comm").read_bytes().strip()
     except OSError:
         return ""
+    return name.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,11 @@ class ProcessTree:
         return sum(self._cpu_s.values())
 
     def cpu_by_title(self) -> dict[str, float]:
-        """CPU seconds of each that lives, by its title."""
-        return {title(pid): used for pid in self.pids() if (used := cpu_seconds(pid)) is not None}
+        """CPU seconds of those that live, by their titles."""
+        found: dict[str, float] = {}
+        for pid in self.pids():
+            found[title(pid)] = found.get(title(pid), 0.0) + (cpu_seconds(pid) or 0.0)
+        return found
 
     def memory(self) -> Memory:
         rss = pss = 0

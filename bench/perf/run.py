@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -22,7 +25,8 @@ from bench.perf.histogram import Histogram
 from bench.perf.load import Load
 from bench.perf.machine import machine
 from bench.perf.processes import Memory, ProcessTree
-from bench.perf.result import BrokerUse, GeneratorUse, Latency, Rates, Result, Verification
+from bench.perf.result import Latency, Rates, Result, Verification
+from bench.perf.snapshot import NS, Snapshot, broker_use, generator_use, rates_between, rates_of
 from bench.perf.timeline import Timeline
 from bench.perf.topology import clean_up, declare
 from bench.perf.url import parse
@@ -36,16 +40,6 @@ MEMORY_INTERVAL_S: Final = 1.0
 PROGRESS_INTERVAL_S: Final = 1.0
 AFTERMATH_S: Final = 0.05
 """For duplicates of the last messages to come."""
-LAST_OF: Final = {
-    "published": "last_publish_ns",
-    "confirmed": "last_confirm_ns",
-    "delivered": "last_delivery_ns",
-    "acknowledged": "last_delivery_ns",
-    "cycles": "last_cycle_ns",
-}
-"""The counters that rates are of, and when each was last changed."""
-NS: Final = 1_000_000_000
-US: Final = 1e6
 
 
 @dataclass(frozen=True)
@@ -67,17 +61,6 @@ class Progress:
     blocked: int                        # connections that the broker holds back
     cpu_cores: float | None
     memory: Memory | None
-
-
-@dataclass
-class Snapshot:
-    """Everything at one moment."""
-
-    at_ns: int
-    totals: dict[str, int]
-    broker_cpu_s: float
-    broker_cpu_by_title: dict[str, float]
-    workers_cpu_s: list[float] = field(default_factory=list)
 
 
 def execute(target: Target, load: Load, on_progress: Callable[[Progress], None] | None = None) -> Result:
@@ -106,7 +89,8 @@ class _Run:
             waiting = declare(client, self.load)
             self.expected_of_drain = waiting if self.load.count is None else min(waiting, self.load.count)
             try:
-                result = self._with_workers()
+                with self._interruptible():
+                    result = self._with_workers()
             except BaseException:
                 self._clean_up_quietly()
                 raise
@@ -127,6 +111,24 @@ class _Run:
                 client.close()
         except LoadError:
             pass                                        # what ended the run is what is told
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C ends the window, the second one everything. In the main thread, which alone has signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt(*_: object) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def _with_workers(self) -> Result:
         shares = plan.shares(self.load, len(os.sched_getaffinity(0)))
@@ -170,12 +172,12 @@ class _Run:
             window_s=round((end.at_ns - begin.at_ns) / NS, 3),
             drain_s=round((ended_ns - end.at_ns) / NS, 3) if by_clock else 0.0,
             totals=totals,
-            rates=self._rates(begin, end, by_clock),
+            rates=rates_of(begin, end, by_clock),
             latency=Latency.of(latency),
             confirm_latency=Latency.of(confirm_latency),
             verification=self._verification(totals),
-            broker_use=self._broker_use(begin, end) if self.target.pids else None,
-            generator=self._generator_use(begin, end),
+            broker_use=broker_use(begin, end, self.peak, self._counted) if self.target.pids else None,
+            generator=generator_use(begin, end),
             series=self.timeline.series(),
         )
 
@@ -215,14 +217,8 @@ class _Run:
         return begin or last, end or last
 
     def _nap(self, wanted_ns: int) -> int:
-        """A moment, or until a time that comes sooner; what time it is then. Ctrl-C ends the window."""
-        now_ns = time.monotonic_ns()
-        try:
-            time.sleep(max(0.0, min(NAP_S, (wanted_ns - now_ns) / NS)))
-        except KeyboardInterrupt:
-            if self.interrupted:
-                raise
-            self.interrupted = True
+        """A moment, or until a time that comes sooner; what time it is then."""
+        time.sleep(max(0.0, min(NAP_S, (wanted_ns - time.monotonic_ns()) / NS)))
         return time.monotonic_ns()
 
     def _finished(self, totals: dict[str, int]) -> bool:
@@ -264,13 +260,18 @@ class _Run:
             from_s, earlier, earlier_latency, earlier_cpu_s = self._told
             took_s = at_s - from_s
             self.on_progress(Progress(
-                at_s, _rates_between(earlier, totals, took_s), Latency.of(latency.since(earlier_latency)),
+                at_s, rates_between(earlier, totals, took_s), Latency.of(latency.since(earlier_latency)),
                 totals["blocked_now"], (cpu_s - earlier_cpu_s) / took_s if self.target.pids else None,
                 self.peak if self.target.pids else None,
             ))
         self._told = (at_s, totals, latency, cpu_s)
 
     # -- what it comes to
+
+    @property
+    def _counted(self) -> str:
+        """What the broker's CPU time is divided by."""
+        return "delivered" if self.load.consumers else "cycles" if self.load.mode == "churn" else "published"
 
     def _expected(self, totals: dict[str, int]) -> int:
         return self.expected_of_drain if self.load.mode == "drain" else totals["expected"]
@@ -297,56 +298,3 @@ class _Run:
             redelivered=totals["redelivered"],
             timed_out=self.timed_out,
         )
-
-    def _rates(self, begin: Snapshot, end: Snapshot, by_clock: bool) -> Rates:
-        """By the clock over the window; with a count up to the end of each activity."""
-        ends = dict.fromkeys(LAST_OF, end.at_ns)
-        if not by_clock:
-            for name, latest in LAST_OF.items():
-                last_ns = end.totals[latest]
-                ends[name] = last_ns if begin.at_ns < last_ns < end.at_ns else end.at_ns
-        rates = {name: _rate(end.totals[name] - begin.totals[name], ends[name] - begin.at_ns) for name in ends}
-        return Rates(publish=rates["published"], confirm=rates["confirmed"], deliver=rates["delivered"],
-                     acknowledge=rates["acknowledged"], cycle=rates["cycles"])
-
-    def _broker_use(self, begin: Snapshot, end: Snapshot) -> BrokerUse:
-        cpu_s = end.broker_cpu_s - begin.broker_cpu_s
-        window_s = (end.at_ns - begin.at_ns) / NS
-        counted = "delivered" if self.load.consumers else "cycles" if self.load.mode == "churn" else "published"
-        messages = end.totals[counted] - begin.totals[counted]
-        return BrokerUse(
-            cpu_s=round(cpu_s, 3),
-            cpu_cores=round(cpu_s / window_s, 3) if window_s else 0.0,
-            cpu_us_per_message=round(cpu_s * US / messages, 3) if messages else None,
-            rss_peak_bytes=self.peak.rss_bytes,
-            pss_peak_bytes=self.peak.pss_bytes,
-            cpu_s_by_process={
-                name: round(used - begin.broker_cpu_by_title.get(name, 0.0), 4)
-                for name, used in end.broker_cpu_by_title.items()
-            },
-        )
-
-    def _generator_use(self, begin: Snapshot, end: Snapshot) -> GeneratorUse:
-        used = [later - earlier for earlier, later in zip(begin.workers_cpu_s, end.workers_cpu_s, strict=True)]
-        window_s = (end.at_ns - begin.at_ns) / NS
-        return GeneratorUse(
-            processes=len(used),
-            cpu_s=round(sum(used), 3),
-            busiest_process=round(max(used) / window_s, 3) if window_s else 0.0,
-        )
-
-
-def _rate(count: int, took_ns: int) -> float:
-    return round(count * NS / took_ns, 1) if took_ns > 0 else 0.0
-
-
-def _rates_between(earlier: dict[str, int], later: dict[str, int], took_s: float) -> Rates:
-    took_ns = int(took_s * NS)
-    return Rates(
-        publish=_rate(later["published"] - earlier["published"], took_ns),
-        confirm=_rate(later["confirmed"] - earlier["confirmed"], took_ns),
-        deliver=_rate(later["delivered"] - earlier["delivered"], took_ns),
-        acknowledge=_rate(later["acknowledged"] - earlier["acknowledged"], took_ns),
-        cycle=_rate(later["cycles"] - earlier["cycles"], took_ns),
-    )
-

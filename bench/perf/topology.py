@@ -1,6 +1,8 @@
 """What a load needs to be there: its exchange, queues and bindings; made before a run, deleted after it."""
 from __future__ import annotations
 
+from typing import Final
+
 from amqp091.methods import (
     BasicConsume,
     BasicQos,
@@ -21,11 +23,13 @@ from amqp091.methods import (
 from bench.perf.client import CHANNEL, Client
 from bench.perf.errors import LoadError
 from bench.perf.load import Load
-from bench.perf.plan import bindings, queue_name, queues_of_consumer
+from bench.perf.plan import STREAM, bindings, queue_name, queues_of_consumer, readers
+
+STREAM_OFFSET: Final = "x-stream-offset"
 
 
 def declare(client: Client, load: Load) -> int:
-    """Everything; returns how many messages wait in the queues, which is none but before a drain.
+    """Everything; returns how many deliveries wait in the queues, which is none but before a drain.
 
     Queues that exist and hold messages are somebody's: they are only emptied where the load says so.
     """
@@ -42,7 +46,7 @@ def declare(client: Client, load: Load) -> int:
                                 "give another --queue-prefix, or --purge to empty it")
             client.call(QueuePurge(queue=name), QueuePurgeOk)
             found = 0
-        waiting += found
+        waiting += found * readers(load, queue)
         if load.mode == "drain":
             continue
         for routing_key, arguments in bindings(load, queue):
@@ -65,12 +69,18 @@ def clean_up(client: Client, load: Load) -> int:
 
 
 def consume_frames(load: Load, consumer: int) -> bytes:
-    """basic.qos and basic.consume of a consumer. Its consumer tags are the places of its queues in its list."""
+    """basic.qos and basic.consume of a consumer. Its consumer tags are the places of its queues in its list.
+
+    A drain of a stream reads it from the start, unless told otherwise.
+    """
+    arguments = dict(load.consume_arguments)
+    if load.mode == "drain" and load.queue_type == STREAM:
+        arguments.setdefault(STREAM_OFFSET, "first")
     frames = [encode(CHANNEL, BasicQos(0, load.prefetch, False))] if load.prefetch else []
     frames += [
         encode(CHANNEL, BasicConsume(
             queue=queue_name(load, queue), consumer_tag=str(place), no_ack=load.auto_ack,
-            arguments=load.consume_arguments,
+            arguments=arguments,
         ))
         for place, queue in enumerate(queues_of_consumer(load, consumer))
     ]

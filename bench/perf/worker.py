@@ -71,9 +71,11 @@ class Worker:
     def open(self) -> None:
         """All connections; the consumers among them first."""
         queues = sorted({queue for one in self.part.consumers for queue in plan.queues_of_consumer(self.load, one)})
-        verifier = self._verifier(queues) if queues and self.load.verify else None
+        shared = self._verifier(queues) if queues and self.load.verify else None
         for consumer in self.part.consumers:
-            self._add(self._consumer(consumer, queues, verifier))
+            # each consumer of a stream has all messages
+            own = self.load.queue_type == plan.STREAM and shared is not None
+            self._add(self._consumer(consumer, queues, self._verifier(queues) if own else shared))
         if self.load.churn is not None:
             for churner in self.part.producers:
                 self._add_churner(churner)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import socket
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from bench.perf.session import fresh_prefix, run_scenario
 from broker.main import cli
 from tests.harness.client import connect
 from tests.harness.methods import Queue
-from tests.harness.warren import Warren
+from tests.harness.warren import ROOT, Warren, environment, program
 
 COUNT = 600
 SMALLER: dict[str, dict[str, Any]] = {"many": {"producers": 10, "consumers": 10, "queues": 10}}
@@ -80,6 +82,27 @@ def test_messages_by_the_count_over_a_headers_exchange(target: Target) -> None:
     result = execute(target, load)
     assert result.ok and result.totals["published"] == result.totals["delivered"] == 601
     assert result.totals["acknowledged"] >= 590
+
+
+def test_a_stream_gives_each_consumer_everything(warren: Warren) -> None:
+    arguments = ("--data", str(warren.data), "--queue-type", "stream", "--durable", "--persistent", "-y", "3",
+                 "--prefetch", "100", "-C", "200", "--confirm", "50", "--json", "-", "--no-progress")
+    (both,) = from_json(perf(*arguments).stdout.encode())
+    assert both.ok and both.verification.expected == both.totals["delivered"] == 600
+    fill, drain = from_json(perf(*arguments, "--fill-and-drain").stdout.encode())
+    assert fill.left_in_queues == 200 and drain.ok and drain.totals["delivered"] == 600
+
+
+def test_ctrl_c_ends_the_measurement_and_shows_it(warren: Warren) -> None:
+    command = [*program(), "perf", "--data", str(warren.data), "-z", "60", "--rate", "200", "--json", "-"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(PYTHONPATH=str(ROOT)), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None and "deliver" in process.stderr.readline(), "the first second is over"
+    process.send_signal(signal.SIGINT)
+    shown, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    (result,) = from_json(shown.encode())
+    assert result.interrupted and result.ok and result.totals["delivered"] == result.totals["published"] > 0
 
 
 def test_unroutable_messages_are_returned(target: Target) -> None:

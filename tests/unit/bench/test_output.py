@@ -36,6 +36,13 @@ def test_a_load_that_was_busy_itself_warns() -> None:
     assert "warning: a process of the load was 97% busy" in text(result("a", 1.0, generator=busy))
 
 
+def test_what_is_no_fault_but_not_everyday_is_told() -> None:
+    totals = {"nacked": 1_500, "returned": 0, "redelivered": 2, "blocked_events": 3, "blocked_ns": 1_500_000_000}
+    assert "events    1,500 nacked, 2 redelivered, connections blocked 3 times, 1.5 s in all" in text(
+        result("a", 1.0, totals=totals))
+    assert "events" not in text(result("a", 1.0))
+
+
 @pytest.mark.parametrize(
     ("load", "said"),
     [

@@ -28,11 +28,6 @@ LOADS: list[dict[str, Any]] = [
 ]
 
 
-def queues_of_key(load: Load, key: int) -> list[int]:
-    """By the bindings, as a broker would route."""
-    return [queue for queue in range(load.queues) if key in plan.keys_of_queue(load, queue)]
-
-
 @pytest.mark.parametrize("options", LOADS, ids=str)
 def test_the_verifier_expects_what_the_plan_sends(options: dict[str, Any]) -> None:
     load = Load(**options)
@@ -48,7 +43,8 @@ def test_the_verifier_expects_what_the_plan_sends(options: dict[str, Any]) -> No
         for sequence in range(3 * len(keys) + 1):
             key = keys[sequence % len(keys)]
             expected += plan.copies(load, key)
-            assert len(queues_of_key(load, key)) == plan.copies(load, key)
+            bound = [queue for queue in queues if key in plan.keys_of_queue(load, queue)]
+            assert bound == list(plan.queues_of_key(load, key)) and len(bound) == plan.copies(load, key)
             for queue in queues:
                 verifier.deliver(queue, producer, sequence, last[queue])
     counted = board.counters()
@@ -95,3 +91,10 @@ def test_a_key_and_its_binding(exchange_type: Any, key: str, binding: tuple[str,
     load = Load(exchange_type=exchange_type, queues=3)
     assert plan.routing_key(load, 2) == key
     assert list(islice(plan.bindings(load, 2), 2)) == [binding]
+
+
+def test_every_consumer_of_a_stream_has_every_message() -> None:
+    load = Load(queue_type="stream", consumers=5, queues=2, exchange_type="fanout")
+    assert [plan.readers(load, queue) for queue in range(2)] == [3, 2] and plan.copies(load, 0) == 5
+    assert plan.copies(Load(queue_type="stream", consumers=1, queues=2), 0) == 1
+    assert plan.copies(Load(consumers=5, queues=2), 0) == 1
