@@ -14,7 +14,7 @@ root=$PWD
 python=${PYTHON:-$root/.venv/bin/python}
 compiler=${CC:-cc}
 tree=build/sanitize
-packages="amqp091 bus log gateway shards topology broker"
+packages="amqp091 bus log gateway shards topology bench broker"
 
 # a compiler that does not know the library answers with its bare name
 libasan=$($compiler -print-file-name=libasan.so 2>/dev/null || true)

@@ -162,7 +162,9 @@ def main() -> int:
         worker.open()
         worker.run()
     except (LoadError, AMQPError, OSError, ValueError, MemoryError) as error:
-        sys.stdout.buffer.write(orjson.dumps({"error": str(error) or type(error).__name__}))
+        # a broker's words may be no UTF-8
+        words = (str(error) or type(error).__name__).encode("utf-8", "replace").decode()
+        sys.stdout.buffer.write(orjson.dumps({"error": words}))
         return EXIT_FAILED
     return 0
 
