@@ -41,8 +41,7 @@ class Load(BaseModel):
     consumers: Connections = 1
     queues: Annotated[int, Field(ge=0, le=QUEUES_MAX)] = 1
     queue_prefix: Annotated[str, Field(min_length=1, max_length=200)] = PREFIX_DEFAULT
-    producer_processes: Processes | None = None     # None: by the cores
-    consumer_processes: Processes | None = None
+    processes: Processes | None = None      # of the load; None: by the cores
 
     # messages
     size: Annotated[int, Field(ge=0, le=SIZE_MAX)] = 100

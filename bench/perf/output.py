@@ -19,7 +19,7 @@ BUSY: Final = 0.9
 """Of a core: a worker above it may have been the limit."""
 OPTIONS_NOT_TOLD: Final = frozenset({"queue_prefix", "drain_timeout_s", "keep", "purge", "mode", "verify"})
 OPTIONS_OF_CHURN: Final = frozenset({
-    "churn", "producers", "producer_processes", "seconds", "warmup_s", "count", "durable", "queue_type",
+    "churn", "producers", "processes", "seconds", "warmup_s", "count", "durable", "queue_type",
     "queue_arguments",
 })
 CSV_COLUMNS: Final = (
@@ -48,7 +48,7 @@ def text(result: Result) -> str:
     blocks.append(verification_text(result))
     if result.generator is not None and result.generator.busiest_process > BUSY:
         blocks.append(f"warning: a process of the load was {result.generator.busiest_process:.0%} busy: it may have "
-                      "been the limit; give --producer-processes or --consumer-processes")
+                      "been the limit; give --processes")
     return "\n\n".join(blocks)
 
 

@@ -16,8 +16,6 @@ from bench.perf.load import Load
 HEADER_KEY: Final = "perf-key"
 """Of the headers exchange: the header that has the number of the routing key."""
 STREAM: Final = "stream"
-CORES_PER_PROCESS: Final = 4
-"""Of each role: half of the machine is the broker's, the other half is shared by both roles."""
 
 
 def queue_name(load: Load, queue: int) -> str:
@@ -140,18 +138,16 @@ class Share:
 
 
 def shares(load: Load, cores: int) -> list[Share]:
-    """One process or more for each role as the cores allow; on one core, one process does everything.
+    """The connections dealt out over the processes of the load: as many as asked for, else half as many as cores.
 
-    All consumers of a queue are in the same process, which can thus tell duplicates without asking others.
+    Two at least, where there are two cores: a single producer and its consumer are not in the same one. All consumers
+    of a queue are in one process, which can thus tell duplicates without asking others.
     """
-    by_default = max(1, cores // CORES_PER_PROCESS)
-    publishing = min(load.producers, load.producer_processes or by_default)
-    consuming = min(load.consumers, load.queues, load.consumer_processes or by_default)
-    if cores == 1 and load.producer_processes is None and load.consumer_processes is None:
-        return [Share(list(range(load.producers)), list(range(load.consumers)))]
-    made = [Share() for _ in range(publishing + consuming)]
+    by_default = min(cores, max(2, cores // 2))
+    processes = min(load.processes or by_default, load.producers + min(load.consumers, load.queues))
+    made = [Share() for _ in range(processes)]
     for producer in range(load.producers):
-        made[producer % publishing].producers.append(producer)
+        made[producer % processes].producers.append(producer)
     for consumer in range(load.consumers):
-        made[publishing + consumer % load.queues % consuming].consumers.append(consumer)
-    return made
+        made[(load.producers + consumer % load.queues) % processes].consumers.append(consumer)
+    return [share for share in made if share.producers or share.consumers]

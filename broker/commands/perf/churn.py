@@ -30,7 +30,7 @@ CONNECTIONS = 8
 @click.option("--durable", is_flag=True, default=None, help="Queues are durable.")
 @click.option("--queue-type", help="classic, quorum, stream.")
 @pair_option("--queue-argument", "queue_arguments", "An argument of each queue.")
-@click.option("--processes", "producer_processes", type=int, help="[default: one for every 4 cores]")
+@click.option("--processes", type=int, help="Processes of the load.  [default: half as many as cores, or 2]")
 @target_options
 @output_options
 def churn(

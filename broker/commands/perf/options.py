@@ -60,8 +60,7 @@ shape_options = together(
     click.option("-y", "--consumers", type=int, help="Connections that consume.  [default: 1]"),
     click.option("-q", "--queues", type=int, help="Dealt out over producers and consumers.  [default: 1]"),
     click.option("--queue-prefix", help="Queues are PREFIX-0, PREFIX-1, ...  [default: one that nobody has]"),
-    click.option("--producer-processes", type=int, help="[default: one for every 4 cores]"),
-    click.option("--consumer-processes", type=int, help="[default: one for every 4 cores]"),
+    click.option("--processes", type=int, help="Processes of the load.  [default: half as many as cores, or 2]"),
 )
 message_options = together(
     click.option("-s", "--size", type=int, help="Bytes of a body; 24 or more are checked one by one.  [default: 100]"),

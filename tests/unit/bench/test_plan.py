@@ -56,7 +56,7 @@ def test_the_verifier_expects_what_the_plan_sends(options: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("options", LOADS, ids=str)
 def test_all_consumers_of_a_queue_are_in_one_process(options: dict[str, Any]) -> None:
-    load = Load(**options, producer_processes=2, consumer_processes=3)
+    load = Load(**options, processes=3)
     shares = plan.shares(load, cores=8)
     assert sorted(one for share in shares for one in share.producers) == list(range(load.producers))
     assert sorted(one for share in shares for one in share.consumers) == list(range(load.consumers))
@@ -68,10 +68,19 @@ def test_all_consumers_of_a_queue_are_in_one_process(options: dict[str, Any]) ->
     assert homes == dict.fromkeys(range(load.queues), 1)
 
 
-def test_one_core_has_one_process_for_everything() -> None:
-    assert len(plan.shares(Load(), cores=1)) == 1
-    assert len(plan.shares(Load(), cores=2)) == 2
-    assert len(plan.shares(Load(producers=9, consumers=9, queues=9), cores=16)) == 8
+@pytest.mark.parametrize(
+    ("cores", "connections", "processes", "found"),
+    [(1, 1, None, 1), (1, 9, None, 1), (2, 1, None, 2), (2, 9, None, 2), (16, 9, None, 8), (16, 1, None, 2),
+     (1, 9, 4, 4), (1, 2, 9, 4)],
+)
+def test_processes_by_the_cores(cores: int, connections: int, processes: int | None, found: int) -> None:
+    load = Load(producers=connections, consumers=connections, queues=connections, processes=processes)
+    assert len(plan.shares(load, cores)) == found
+
+
+def test_a_producer_and_its_consumer_are_in_different_processes() -> None:
+    first, second = plan.shares(Load(), cores=2)
+    assert (first.producers, first.consumers, second.producers, second.consumers) == ([0], [], [], [0])
 
 
 def test_the_count_is_divided_among_the_producers() -> None:
