@@ -174,6 +174,7 @@ def test_a_reply_may_be_a_copy(open_client: OpenClient) -> None:
     requests = server.exclusive_queue()
     client.consume("amq.rabbitmq.reply-to", no_ack=True)
     client.publish("", requests, b"?", Properties(reply_to="amq.rabbitmq.reply-to"))
+    server.wait_count(requests, 1)
     request = server.get(requests, no_ack=True)
     assert request is not None
     server.publish("", requests, b"!", Properties(headers={"CC": [request.properties.reply_to]}), mandatory=True)
