@@ -95,5 +95,9 @@ def free_bytes(directory: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def memory_used_bytes(pids: Iterable[int], memory_directory: Path) -> int:
-    return sum(map(private_memory_bytes, pids)) + allocated_bytes(memory_directory)
+def memory_used_bytes(nursery_pid: int, pids: Iterable[int], memory_directory: Path) -> int:
+    """Of the broker. What its processes have from the nursery they share, but for the part that they write to: a few
+    megabytes each, which are left out."""
+    common = private_memory_bytes(nursery_pid)
+    own = sum(max(0, private_memory_bytes(pid) - common) for pid in pids)
+    return common + own + allocated_bytes(memory_directory)

@@ -7,14 +7,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Literal
 
-import orjson
+from broker.nursery import Nursery, Process
 
 State = Literal["down", "starting", "ready", "stopping"]
 
@@ -43,7 +40,7 @@ class Child:
     index: int
     incarnation: int = 0
     state: State = "down"
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started_at_s: float = 0.0               # monotonic, as all times here
     died_at_s: float | None = None
     last_alive_s: float = 0.0
@@ -67,10 +64,9 @@ class Child:
     def pid(self) -> int | None:
         return self.process.pid if self.process is not None else None
 
-    def begin(self, parameters: dict[str, Any], descriptors: Sequence[int], now_s: float) -> None:
+    def begin(self, nursery: Nursery, parameters: dict[str, Any], now_s: float) -> None:
         """Starts the next incarnation. OSError where the system does not let it."""
-        parameters = {**parameters, "incarnation": self.incarnation + 1}
-        self.process = start_process(self.role, self.index, parameters, descriptors)
+        self.process = nursery.start(self.role, self.index, {**parameters, "incarnation": self.incarnation + 1})
         self.incarnation += 1
         self.state = "starting"
         self.started_at_s = self.last_alive_s = now_s
@@ -88,40 +84,12 @@ class Child:
         self.ended.set()
 
     def kill(self, signal_number: int = signal.SIGKILL) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None:
             self.process.send_signal(signal_number)
 
 
-def start_process(
-    role: str, index: int, parameters: dict[str, Any], descriptors: Sequence[int]
-) -> subprocess.Popen[bytes]:
-    """Starts broker.process with its parameters in an anonymous file and the given descriptors open."""
-    parameters_descriptor = os.memfd_create("warren-parameters", os.MFD_CLOEXEC)
-    try:
-        os.write(parameters_descriptor, orjson.dumps(parameters))
-        os.lseek(parameters_descriptor, 0, os.SEEK_SET)
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "broker.process", role, str(index), str(parameters_descriptor)],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
-            env=_environment(),
-            pass_fds=(*descriptors, parameters_descriptor),
-        )
-    finally:
-        os.close(parameters_descriptor)
-
-
-def _environment() -> dict[str, str]:
-    """With the place of a bare checkout on the module path, as -P leaves the working directory out."""
-    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}       # NumPy would start a thread per core, for nothing
-    root = Path(__file__).resolve().parent.parent
-    if root.name not in ("site-packages", "dist-packages"):
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), environment.get("PYTHONPATH"))))
-    return environment
-
-
 def watch(
-    loop: asyncio.AbstractEventLoop, process: subprocess.Popen[bytes], on_exit: Callable[[int], None]
+    loop: asyncio.AbstractEventLoop, process: Process, on_exit: Callable[[int], None]
 ) -> None:
     """Calls `on_exit(returncode)` from the loop when the process has ended."""
     descriptor = os.pidfd_open(process.pid)

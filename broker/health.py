@@ -15,6 +15,7 @@ from typing import Final
 from broker.alarms import CHECK_INTERVAL_S, Alarms, free_bytes, machine_memory_bytes, memory_used_bytes
 from broker.children import Child
 from broker.ground import Ground
+from broker.nursery import Nursery
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,12 @@ ANSWERS_WITHIN_S: Final = 10.0
 class Health:
     """`tell` sends a message to all children."""
 
-    def __init__(self, ground: Ground, children: Iterable[Child], tell: Callable[[dict[str, object]], None]) -> None:
+    def __init__(
+        self, ground: Ground, nursery: Nursery, children: Iterable[Child], tell: Callable[[dict[str, object]], None]
+    ) -> None:
         settings = ground.settings
         self._ground = ground
+        self._nursery = nursery
         self._children = list(children)
         self._tell = tell
         self.alarms = Alarms(int(machine_memory_bytes() * settings.memory_watermark), settings.disk_free_limit_bytes)
@@ -41,7 +45,7 @@ class Health:
 
     def check_alarms(self) -> None:
         pids = [os.getpid(), *(child.pid for child in self._children if child.pid is not None)]
-        used = memory_used_bytes(pids, self._ground.runtime.shared_path)
+        used = memory_used_bytes(self._nursery.pid, pids, self._ground.runtime.shared_path)
         try:
             free = free_bytes(self._ground.data.path)
         except OSError as error:

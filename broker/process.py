@@ -1,8 +1,7 @@
-"""The start of every process but the supervisor: `python -P -m broker.process <role> <index> <descriptor>`.
+"""The start of every process but the supervisor, just forked by the nursery.
 
-Reads its parameters as JSON from the descriptor that the supervisor left open, takes its title, makes sure that it
-dies with the supervisor, connects to the control bus, and runs the role until it is told to stop. It tells the
-supervisor in one line why a start failed.
+Takes its title, makes sure that it dies with the supervisor, connects to the control bus, and runs the role until it
+is told to stop. It tells the supervisor in one line why a start failed.
 """
 from __future__ import annotations
 
@@ -14,12 +13,10 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import setproctitle
 import uvloop
 
@@ -40,15 +37,14 @@ EXIT_CANNOT_START: Final = 78
 """EX_CONFIG of sysexits.h: starting again changes nothing."""
 
 PR_SET_PDEATHSIG: Final = 1
+PR_SET_CHILD_SUBREAPER: Final = 36
 
 Run = Callable[[ProcessContext], Awaitable[None]]
 
 
-def main(arguments: list[str]) -> int:
-    role, index, descriptor = arguments[0], int(arguments[1]), int(arguments[2])
-    with open(descriptor, "rb") as source:
-        parameters: dict[str, Any] = orjson.loads(source.read())
-    _die_with(parameters["supervisor_pid"])
+def main(role: str, index: int, parameters: dict[str, Any]) -> int:
+    """Runs it to its end; the exit code."""
+    die_with(parameters["supervisor_pid"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C reaches the whole group; the supervisor decides
     title = f"warren: {role}" if role == "catalog" else f"warren: {role} {index}"
     setproctitle.setproctitle(title)
@@ -61,9 +57,14 @@ def _identity(role: str, index: int) -> str:
     return role if role == "catalog" else f"{role}-{index}"
 
 
-def _die_with(supervisor_pid: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def adopt_orphans() -> None:
+    """What descendants of this process leave behind becomes its children."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with(supervisor_pid: int) -> None:
+    """Of this process, whose parent is the supervisor."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != supervisor_pid:                  # it died before the call
         os._exit(EXIT_FAILED)
 
@@ -181,7 +182,3 @@ def _context(
         doorbells=doorbells,
         listen_sockets=[socket.socket(fileno=descriptor) for descriptor in parameters["listen_descriptors"]],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -9,11 +9,13 @@ from typing import Any
 from broker.alarms import Alarms
 from broker.children import Child
 from broker.ground import Ground
+from broker.nursery import Nursery
 from broker.version import VERSION
 
 
 def describe(
-    ground: Ground, children: Iterable[Child], alarms: Alarms, *, link_count: int, ready: bool, started_at_s: float
+    ground: Ground, nursery: Nursery, children: Iterable[Child], alarms: Alarms, *, link_count: int, ready: bool,
+    started_at_s: float,
 ) -> dict[str, Any]:
     """The whole answer; its keys are read by programs too."""
     now_s = time.monotonic()
@@ -21,6 +23,11 @@ def describe(
     supervisor = {
         "role": "supervisor", "index": 0, "pid": os.getpid(), "state": "ready", "restarts": 0, "incarnation": 1,
         "uptime_s": own_uptime_s,
+    }
+    forks = {
+        "role": "nursery", "index": 0, "pid": nursery.pid, "state": "ready" if nursery.alive else "down",
+        "restarts": nursery.restarts, "incarnation": nursery.restarts + 1,
+        "uptime_s": round(now_s - nursery.started_at_s, 1) if nursery.alive else 0.0,
     }
     return {
         "version": VERSION,
@@ -39,7 +46,7 @@ def describe(
         "memory_bytes_max": alarms.memory_bytes_max,
         "disk_free_bytes": alarms.disk_free_bytes,
         "disk_free_limit_bytes": alarms.disk_free_limit_bytes,
-        "processes": [supervisor, *(_process(child, now_s) for child in children)],
+        "processes": [supervisor, forks, *(_process(child, now_s) for child in children)],
     }
 
 

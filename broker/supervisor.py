@@ -21,6 +21,7 @@ from broker.ground import Ground
 from broker.health import Health
 from broker.link_registry import LinkRegistry
 from broker.listening import shown
+from broker.nursery import Nursery
 from broker.process import EXIT_CANNOT_START, EXIT_FAILED
 from broker.settings import plain
 from broker.status import describe
@@ -44,6 +45,7 @@ class Supervisor:
     """One run of the broker."""
 
     def __init__(self, ground: Ground) -> None:
+        """Before this process has a thread or a loop, as it forks."""
         self._ground = ground
         settings = ground.settings
         self._started_at_s = time.monotonic()
@@ -59,8 +61,13 @@ class Supervisor:
         self._links = LinkRegistry(
             settings.link, (ground.runtime.shared_path, runtime), settings.link_ring_bytes, self._control.push
         )
-        self._health = Health(ground, self._children.values(), self._tell_all)
-        self._doorbells: list[tuple[str, int, int]] = []
+        self._doorbells = self._make_doorbells()
+        self._nursery = Nursery([
+            ground.data.lock_descriptor,        # held by all: see broker/data_directory.py
+            *(listener.fileno() for listener in ground.listeners),
+            *(descriptor for _, _, descriptor in self._doorbells),
+        ])
+        self._health = Health(ground, self._nursery, self._children.values(), self._tell_all)
         self._reply_key = secrets.token_bytes(REPLY_KEY_BYTES)
         self._ready = False
         self._stopping = asyncio.Event()
@@ -74,7 +81,6 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
-        self._make_doorbells()
         await self._control.start()
         try:
             self._health.check_alarms()
@@ -91,6 +97,7 @@ class Supervisor:
             for task in list(self._tasks):
                 task.cancel()
             await self._control.close()
+            self._nursery.close()
             for _, _, descriptor in self._doorbells:
                 os.close(descriptor)
         if self._failure is not None:
@@ -106,11 +113,10 @@ class Supervisor:
 
     # --- starting
 
-    def _make_doorbells(self) -> None:
-        for child in (*self._gateways, *self._shards):
-            descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._doorbells.append((child.role, child.index, descriptor))
-        create_board(str(self._board_path), len(self._doorbells))
+    def _make_doorbells(self) -> list[tuple[str, int, int]]:
+        children = (*self._gateways, *self._shards)
+        create_board(str(self._board_path), len(children))
+        return [(child.role, child.index, os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)) for child in children]
 
     @property
     def _board_path(self) -> str:
@@ -119,7 +125,6 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         """The next incarnation of a child."""
         listeners = self._ground.listeners if child.role == "gateway" else []
-        bells = [] if child.role == "catalog" else self._doorbells
         parameters = {
             "supervisor_pid": os.getpid(),
             "supervisor_address": self._address,
@@ -135,13 +140,8 @@ class Supervisor:
             "doorbells": self._doorbells,
             "listen_descriptors": [listener.fileno() for listener in listeners],
         }
-        descriptors = [
-            self._ground.data.lock_descriptor,      # held by all: see broker/data_directory.py
-            *(listener.fileno() for listener in listeners),
-            *(descriptor for _, _, descriptor in bells),
-        ]
         try:
-            child.begin(parameters, descriptors, time.monotonic())
+            child.begin(self._nursery, parameters, time.monotonic())
         except OSError as error:
             self._fail(f"{child.title} cannot be started: {error.strerror}")
             return
@@ -246,7 +246,7 @@ class Supervisor:
         match message.get("verb"):
             case "status":
                 return describe(
-                    self._ground, self._children.values(), self._health.alarms,
+                    self._ground, self._nursery, self._children.values(), self._health.alarms,
                     link_count=len(self._links), ready=self._ready, started_at_s=self._started_at_s,
                 )
             case "call":

@@ -88,3 +88,6 @@ def _present(columns: tuple[str, ...], rows: list[Row]) -> tuple[str, ...]:
         return any(column in row for row in rows)
 
     return tuple(filter(known, columns)) if rows else columns
+
+
+COMMANDS: Final = (list_objects,)

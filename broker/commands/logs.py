@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import orjson
@@ -35,3 +35,6 @@ def _line(record: dict[str, Any], output_format: str) -> str:
     if output_format == "json":
         return orjson.dumps(record, default=repr).decode()
     return " ".join(f"{key}={value!r}" for key, value in record.items())
+
+
+COMMANDS: Final = (log,)

@@ -201,3 +201,6 @@ def _line(row: Message) -> Message:
     if row.get("payload_truncated") or len(payload) > PAYLOAD_SHOWN_CHARACTERS:
         payload = payload[:PAYLOAD_SHOWN_CHARACTERS] + "..."
     return {**row, "headers": row["properties"].get("headers", {}), "payload": payload}
+
+
+COMMANDS: Final = (queue,)

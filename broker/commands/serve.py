@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 import setproctitle
@@ -87,3 +87,6 @@ def _with_all_shards(settings: Settings, data: Path) -> Settings:
         return settings
     logger.warning("%d shards instead of %d: that many hold queues already", needed, settings.shards)
     return settings.model_copy(update={"shards": needed})
+
+
+COMMANDS: Final = (serve,)

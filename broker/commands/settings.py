@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -29,3 +30,6 @@ def settings(settings_file: Path | None, output_format: str) -> None:
 
 def _is_default(key: str, value: object) -> bool:
     return key in SECRET or plain(Settings())[key] == value
+
+
+COMMANDS: Final = (settings,)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -40,3 +40,6 @@ def _text(answer: dict[str, Any]) -> str:
 
 def _mib(count: int) -> str:
     return f"{count / (1 << 20):.0f} MiB"
+
+
+COMMANDS: Final = (status,)

@@ -330,7 +330,8 @@ def test_processes_are_pinned_where_there_are_cores(tmp_path: Path, monkeypatch:
         assert cores == {"gateway 0": own}
         found = {name: os.sched_getaffinity(pid) for name, pid in broker.processes().items()}
         assert found.pop("gateway 0") == {own}
-        assert set(found) == {"supervisor", "catalog", "shard 0"} and all(one == set(rest) for one in found.values())
+        assert set(found) == {"supervisor", "nursery", "catalog", "shard 0"}
+        assert all(one == set(rest) for one in found.values())
         assert os.sched_getaffinity(0) == set(rest)
     assert os.sched_getaffinity(0) == before
 

@@ -370,6 +370,27 @@ def test_no_process_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> Non
     server.stop()
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_processes_come_back_when_the_nursery_that_forks_them_is_gone(tmp_path: Path) -> None:
+    with Warren(tmp_path / "orphans", gateways=1, shards=1) as server:
+        server.kill("nursery")
+        with connect(server.endpoint) as client:
+            client.channel().declare("undisturbed", exclusive=True)
+        old = server.kill("shard")
+        server.wait_back("shard", 0, old)
+        with connect(server.endpoint) as client:
+            client.channel().declare("afterwards", exclusive=True)
+        nursery = server.process("nursery")
+        assert (nursery["state"], nursery["restarts"]) == ("ready", 1)
+        pids = [one["pid"] for one in server.status()["processes"] if one["role"] != "supervisor"]
+        assert {parent(pid) for pid in pids} == {server.supervisor_pid}
+        server.kill("supervisor")
+        server._wait_gone(pids)
+
+
 def test_a_cancelled_consumer_stays_cancelled_after_the_shard_returns(
     warren: Warren, queues: dict[int, list[str]]
 ) -> None:

@@ -1,7 +1,7 @@
 """The group `warren perf`: options without a command are those of `warren perf run`."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -41,3 +41,6 @@ def perf() -> None:
 
 for command in (run, scenario, churn, compare_command, scaling, plot, page):
     perf.add_command(command)
+
+
+COMMANDS: Final = (perf,)
