@@ -1,8 +1,8 @@
 """Publishers to flooded queues are read at a measured pace (the queues' shards say which: shards/engine/flood.pyx).
 
 After each read that held a publish to such a queue the connection rests: until no queue is flooded any more, or for
-REST_S. So the time that a core has goes to the consumers. A queue whose consumer is slow for good (a thin line, say)
-still takes READ_BUFFER_BYTES per REST_S and connection, far more than such a consumer does.
+REST_S. So the time that a core has goes to the consumers, and publishers go at the pace of these. A connection that
+acknowledges does not rest: its acknowledgements would wait behind its publishes, and these for those.
 """
 import asyncio
 from typing import TYPE_CHECKING, Final
@@ -42,7 +42,7 @@ class Pacing:
     def rest(self, connection: "Connection") -> None:
         """It has just fed a flood."""
         connection.feeds_flood = False
-        if self._flooded and connection not in self._resting:
+        if self._flooded and connection not in self._resting and not connection.has_settled:
             connection.pause(PAUSE_PACE)
             connection.wire.stop_reading()
             self._resting[connection] = self._loop.call_later(REST_S, self._go_on, connection)

@@ -42,6 +42,9 @@ class ConnectionCore:
     def has_published(self) -> bool:
         """A basic.publish frame was seen on it, ever."""
     @property
+    def has_settled(self) -> bool:
+        """A basic.ack, nack or reject was."""
+    @property
     def channels(self) -> dict[int, Any]:
         """The channels (of the subclass) by number, not to be changed: __init__ adds, remove_channel removes."""
     @property

@@ -113,6 +113,10 @@ cdef class ConnectionCore(ConnectionState):
         return self.publish_seen
 
     @property
+    def has_settled(self):
+        return self.settle_seen
+
+    @property
     def channels(self):
         return self.channels_by_number
 

@@ -121,6 +121,7 @@ cdef int walk(ConnectionState connection, const uint8_t *data, size_t n, size_t 
                     hold_back(connection, connection.held_by)
             elif word == METHOD_BASIC_ACK or word == METHOD_BASIC_NACK or word == METHOD_BASIC_REJECT:
                 consumed[0] += taken
+                connection.settle_seen = True
                 settle(channel, frame.payload, frame.size)
             else:
                 consumed[0] += taken

@@ -73,6 +73,7 @@ cdef class ConnectionState:
     cdef bint is_writable
     cdef bint header_seen
     cdef bint publish_seen
+    cdef bint settle_seen
     cdef public bint feeds_flood        # it has published to a flooded queue since this was last taken back
     cdef bint processing
     cdef bint output_listed

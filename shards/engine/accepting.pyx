@@ -126,6 +126,6 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
                     queue.acknowledged += 1
                 continue
         push_ready(&queue.ready, entry)
-        if queue.open != NULL:
+        if queue.open != NULL or queue.flooded:
             touch(engine, queue)
     return answer

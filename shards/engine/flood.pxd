@@ -1,24 +1,33 @@
-"""Queues that fill faster than their consumers' connections take from them. See flood.pyx."""
+"""Queues that fill faster than consumers empty them although these work as fast as they are given. See flood.pyx."""
 from libc.stdint cimport uint64_t
 
 from shards.engine.state cimport EngineState, Queue, ready_count
 
 cdef enum:
-    # Ready messages of a queue whose consumers are as fast as their connections let them: more than a hundredth of a
-    # second of what a core can carry is a backlog that only adds to the latency. It ends well below where it began.
-    FLOOD_BEGINS_MESSAGES = 20_000
-    FLOOD_ENDS_MESSAGES = 4_000
+    # How long what consumers take is counted before it is judged: longer than one acknowledgement of a full prefetch
+    # makes a slow consumer look fast, short enough that little gathers until then.
+    MEASURED_MS = 20
+    # Consumers that take this much are fast: more than what RabbitMQ's queues carry altogether, so that
+    # a publisher that is slowed down to their pace still is faster than there.
+    FAST_MESSAGES_PER_MS = 100
+    # A flood begins when fast consumers have this much work before them, and ends when they have half of it.
+    FLOOD_BEGINS_MS = 2
+    FLOOD_BEGINS_MESSAGES_MIN = 1000
 
 
+cdef int measure(EngineState engine, Queue *queue) except -1
 cdef int begin_flood(EngineState engine, Queue *queue) except -1
 cdef int end_flood(EngineState engine, Queue *queue) except -1
 
 
 cdef inline int watch_flood(EngineState engine, Queue *queue) except -1:
     """After a dispatch of the queue, or what takes messages or consumers from it."""
+    # unsigned: a clock that was set back ends the count, too
+    if engine.now_ms - queue.measured_at_ms >= MEASURED_MS:
+        measure(engine, queue)
     if queue.flooded:
-        if ready_count(queue) < FLOOD_ENDS_MESSAGES or queue.consumer_count == 0:
+        if queue.flood_begins == 0 or ready_count(queue) <= queue.flood_begins // 2 or queue.consumer_count == 0:
             end_flood(engine, queue)
-    elif ready_count(queue) > FLOOD_BEGINS_MESSAGES:
+    elif queue.flood_begins and ready_count(queue) > queue.flood_begins and queue.consumer_count:
         begin_flood(engine, queue)
     return 0

@@ -1,33 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Floods: publishers without a confirm window outrun consumers that take all they can.
+"""Floods: publishers outrun consumers that take all they are given at once.
 
-A queue is flooded when much is ready although one of its consumers waits for nothing but its connection:
-its prefetch has room, or it needs none. Gateways are told, and read the queue's publishers at a measured pace until
-it is over (gateway/pacing.py). A backlog that consumers leave because of their prefetch, or because there is none, is no
-flood: to keep it is what a queue is for.
+Reading publishes is cheaper than delivering, so where cores are few publishers get the time, and the backlog grows for
+as long as they go on. A queue is flooded when its consumers have lately taken messages at a high rate and still have
+more before them than they take in some milliseconds. Gateways are told, and let the queue's publishers rest
+until it is over (gateway/pacing.py).
+
+A backlog that slow consumers leave, or none, or those whose prefetch is small for what they do, is no flood: to keep it
+is what a queue is for. What a consumer waits for, its connection or its own acknowledgements, makes no difference.
 """
-from libc.stdint cimport uint32_t
-
-from shards.engine.state cimport Consumer
-
-cdef enum:
-    # Consumers of a queue that are looked at: with many, those in front are as good as any.
-    LOOKED_AT_MAX = 16
-
-
-cdef bint waits_for_connection(const Queue *queue) noexcept:
-    """Whether a consumer could take more, if only its connection or its gateway took it."""
-    cdef Consumer *consumer = queue.consumers
-    cdef int i
-    for i in range(LOOKED_AT_MAX):
-        if consumer == NULL:
-            return False
-        if consumer.listed != NULL and (
-                consumer.listed == &consumer.channel.connection.waiting
-                or consumer.listed == &consumer.channel.gateway.waiting):
-            return True
-        consumer = consumer.queue_next
-    return False
+from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef int tell(EngineState engine, const Queue *queue) except -1:
@@ -38,11 +20,21 @@ cdef int tell(EngineState engine, const Queue *queue) except -1:
     return 0
 
 
-cdef int begin_flood(EngineState engine, Queue *queue) except -1:
-    if waits_for_connection(queue):
-        queue.flooded = True
-        tell(engine, queue)
+cdef int measure(EngineState engine, Queue *queue) except -1:
+    """Counts anew, and says by what was counted from how many messages on it is a flood (0: never)."""
+    cdef uint64_t elapsed_ms = engine.now_ms - queue.measured_at_ms
+    cdef uint64_t taken = queue.delivered - queue.measured_delivered
+    queue.measured_at_ms = engine.now_ms
+    queue.measured_delivered = queue.delivered
+    queue.flood_begins = 0
+    if taken // elapsed_ms >= FAST_MESSAGES_PER_MS:
+        queue.flood_begins = max(FLOOD_BEGINS_MS * taken // elapsed_ms, FLOOD_BEGINS_MESSAGES_MIN)
     return 0
+
+
+cdef int begin_flood(EngineState engine, Queue *queue) except -1:
+    queue.flooded = True
+    return tell(engine, queue)
 
 
 cdef int end_flood(EngineState engine, Queue *queue) except -1:

@@ -126,7 +126,7 @@ cdef int enter(EngineState engine, Queue *queue, Entry *entry, const Message *me
         enforce_limits(engine, queue)
     if entry.flags & ENTRY_EXPIRES:
         watch_head(engine, queue)
-    if queue.open != NULL:
+    if queue.open != NULL or queue.flooded:
         touch(engine, queue)
     return 0
 

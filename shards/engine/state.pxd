@@ -60,6 +60,10 @@ cdef struct Queue:
     uint64_t unacked
     Queue *touched_next
     Queue *touched_previous
+    # see flood.pyx
+    uint64_t measured_at_ms         # since then what consumers take is counted
+    uint64_t measured_delivered     # delivered, at that time
+    uint64_t flood_begins           # more ready messages than that are a flood; 0: none is
     # since the process was started
     uint64_t published
     uint64_t delivered              # to consumers and gets

@@ -59,3 +59,16 @@ async def test_a_shard_that_is_down_floods_nothing(bench: Bench) -> None:
     bench.gateway.on_link_up(bench.links[shard])    # type: ignore[arg-type]
     client.raw(frames.publish(1, b"1"))
     assert not client.connection.feeds_flood
+
+
+@scenario
+async def test_a_connection_that_acknowledges_does_not_rest(bench: Bench) -> None:
+    client = await bench.opened()
+    await client.call(1, QueueDeclare(queue="q"))
+    shard, queue_id = flooded_queue(bench)
+    bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": True})
+    client.raw(frames.publish(1, b"1"))
+    client.raw(frames.ack(1, 0, multiple=True))
+    assert client.connection.has_settled
+    bench.gateway.pacing.rest(client.connection)
+    assert not client.connection.paused and not client.connection.feeds_flood

@@ -1,4 +1,4 @@
-"""Floods: a queue that fills faster than its consumers' connections take from it is announced, and its end too."""
+"""Floods: a queue that fills although its consumers are fast is announced, and its end too. The clock is the test's."""
 from __future__ import annotations
 
 import pytest
@@ -6,75 +6,151 @@ import pytest
 from tests.unit.shards.conftest import Bench
 from tests.unit.shards.wire import Deliver, Json, credit, publish, settle
 
-BEGINS, ENDS = 20_000, 4_000
-BODY = b"x" * 2000
+FAST = 100
+"""Messages a millisecond from which on consumers are fast."""
+MEASURED_MS = 20
+SMALLEST = 1000
 
 
 class FloodBench:
-    """One queue with one consumer whose connection takes only what the test lets it take."""
+    """One queue with one consumer, which takes of what it was given as many messages a millisecond as a test says."""
 
     def __init__(self, bench: Bench, **consumer: int) -> None:
         self.bench = bench
-        self.delivered_bytes = 0
+        self.no_ack = bool(consumer.get("no_ack"))
+        self.given = self.taken = 0
+        self.given_bytes = 0
         self.events: list[tuple[int, bool]] = []
+        bench.engine.now_ms = 1_700_000_000_000
         bench.consume(**consumer)
 
     def look(self) -> None:
         for record in self.bench.take():
             if isinstance(record, Deliver):
-                self.delivered_bytes += record.record_bytes
+                self.given += 1
+                self.given_bytes += record.record_bytes
             elif isinstance(record, Json):
                 assert record.document["event"] == "flood"
                 self.events.append((record.document["queue_id"], record.document["on"]))
 
-    def fill(self, count: int) -> None:
-        for _ in range(count // 500 + 20):
-            self.bench.feed(publish(1, b"x" * 200) * 500)
-            self.look()
+    def live(self, milliseconds: int, *, published: int = 0, taken: int = 0) -> None:
+        """So many are published and acknowledged in each millisecond, if so many were given."""
+        for _ in range(milliseconds):
+            self.bench.engine.now_ms += 1
+            if published:
+                self.bench.feed(publish(1) * published)
+                self.look()
+            if taken:
+                self.take(taken)
 
-    def drain(self) -> None:
-        """The connection takes what it was given, until nothing is left."""
-        while self.bench.ready():
-            self.bench.feed(credit(1, self.delivered_bytes))
-            self.look()
+    def take(self, count: int) -> None:
+        self.taken = min(self.taken + count, self.given)
+        if self.no_ack:
+            self.bench.feed(credit(1, self.given_bytes * self.taken // self.given))
+        elif self.taken:
+            self.bench.feed(settle(1, self.taken, multiple=True), credit(1, self.given_bytes))
+        self.look()
 
 
-@pytest.mark.parametrize("no_ack", [True, False])
-def test_a_consumer_that_is_slower_than_its_queue(bench: Bench, no_ack: bool) -> None:
-    flood = FloodBench(bench, no_ack=no_ack)
-    bench.feed(publish(1, BODY) * 600)          # more than a connection's window
-    flood.look()
-    flood.fill(BEGINS + 1000)
-    bench.feed(credit(1, flood.delivered_bytes))
-    flood.look()
-    assert flood.events == [(1, True)]
-    flood.drain()
+def flooded(bench: Bench) -> FloodBench:
+    flood = FloodBench(bench, prefetch=500)
+    flood.live(3 * MEASURED_MS, published=400, taken=300)
+    assert flood.events == [(1, True)] and bench.ready() > SMALLEST
+    return flood
+
+
+def test_a_fast_consumer_that_is_outrun(bench: Bench) -> None:
+    flood = flooded(bench)
+    while bench.ready() > SMALLEST:
+        flood.live(1, taken=300)
+    flood.live(3, taken=300)
     assert flood.events == [(1, True), (1, False)]
 
 
-def test_a_backlog_that_a_prefetch_leaves_is_none(bench: Bench) -> None:
-    flood = FloodBench(bench, prefetch=10)
-    flood.fill(BEGINS + 1000)
-    bench.feed(settle(1, 5, multiple=True))
-    flood.look()
+def test_a_flood_ends_before_the_consumer_has_nothing_left(bench: Bench) -> None:
+    flood = flooded(bench)
+    while len(flood.events) == 1:
+        flood.live(1, taken=300)
+    assert bench.ready() > SMALLEST // 4
+
+
+def test_whether_consumers_acknowledge_makes_no_difference(bench: Bench) -> None:
+    flood = FloodBench(bench, no_ack=True)
+    body = b"x" * 6000
+    for _ in range(3 * MEASURED_MS):            # of these a connection's window holds less than 200
+        bench.engine.now_ms += 1
+        bench.feed(publish(1, body) * 200)
+        flood.look()
+        flood.take(150)
+    assert flood.events == [(1, True)]
+
+
+@pytest.mark.parametrize("prefetch", [1, 10, 500, 0])
+def test_a_slow_consumer_leaves_a_backlog_and_no_flood(bench: Bench, prefetch: int) -> None:
+    flood = FloodBench(bench, prefetch=prefetch)
+    flood.live(10 * MEASURED_MS, published=300, taken=FAST - 10)
+    assert flood.events == []
+    assert bench.ready() > 10 * SMALLEST or prefetch == 0
+
+
+def test_acknowledgements_that_come_rarely_and_many_at_once_are_slow(bench: Bench) -> None:
+    flood = FloodBench(bench, prefetch=1000)
+    for _ in range(20):
+        flood.live(50, published=100)
+        flood.live(1, taken=1000)
     assert flood.events == []
 
 
-def test_nor_is_one_without_consumers(bench: Bench) -> None:
-    for _ in range(2 * BEGINS // 500):
+def test_nor_is_a_backlog_without_consumers_a_flood(bench: Bench) -> None:
+    bench.engine.now_ms = 1_700_000_000_000
+    for _ in range(3 * MEASURED_MS):
+        bench.engine.now_ms += 1
         bench.feed(publish(1) * 500)
     assert bench.take() == []
 
 
+def test_a_consumer_that_becomes_slow_throttles_nobody(bench: Bench) -> None:
+    flood = flooded(bench)
+    flood.live(2 * MEASURED_MS, published=50, taken=5)
+    assert flood.events == [(1, True), (1, False)]
+    flood.live(5 * MEASURED_MS, published=300, taken=5)
+    assert flood.events == [(1, True), (1, False)]
+
+
+def test_nor_does_one_that_stops(bench: Bench) -> None:
+    flood = flooded(bench)
+    flood.live(2 * MEASURED_MS, published=50)
+    assert flood.events == [(1, True), (1, False)]
+
+
+def test_a_short_backlog_is_none(bench: Bench) -> None:
+    flood = FloodBench(bench, prefetch=500)
+    flood.live(3 * MEASURED_MS, published=300, taken=300)
+    flood.live(1, published=SMALLEST)
+    flood.live(1, taken=300)
+    assert flood.events == []
+
+
+def test_a_queue_that_has_rested_is_measured_anew(bench: Bench) -> None:
+    flood = FloodBench(bench, prefetch=500)
+    flood.live(3 * MEASURED_MS, published=300, taken=300)
+    bench.engine.now_ms += 60_000
+    flood.live(1, published=20 * SMALLEST)
+    assert flood.events == []
+
+
+def test_a_clock_that_is_set_back_begins_anew(bench: Bench) -> None:
+    flood = flooded(bench)
+    bench.engine.now_ms -= 3_600_000
+    flood.live(1, published=1)
+    assert flood.events == [(1, True), (1, False)]
+    flood.live(3 * MEASURED_MS, published=400, taken=300)
+    assert flood.events == [(1, True), (1, False), (1, True)]
+
+
 @pytest.mark.parametrize("end", ["purge", "cancel", "delete"])
 def test_other_ends(bench: Bench, end: str) -> None:
-    flood = FloodBench(bench, no_ack=True)
-    bench.feed(publish(1, BODY) * 600)
-    flood.look()
-    flood.fill(BEGINS + 1000)
-    bench.feed(credit(1, flood.delivered_bytes))
-    flood.look()
-    assert flood.events == [(1, True)]
+    flood = flooded(bench)
     if end == "purge":
         bench.engine.purge(1)
     elif end == "cancel":
