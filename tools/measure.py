@@ -1,98 +1,222 @@
-"""`make bench`: Warren beside RabbitMQ, and Warren over gateways and shards, to bench/results and bench/RESULTS.md.
+"""`make bench`: everything that the results page shows, to bench/results, bench/RESULTS.md and README.md.
 
-RabbitMQ is Debian's package, where it is installed. Both brokers keep their data on the disk of one directory and run
-side by side, but only one is under load at a time. Owns nothing but that directory, which it deletes.
+    brokers     all scenarios on RabbitMQ and Warren in turn
+    half-load   latency of both at the same rate, half of what each can carry (needs the results of brokers)
+    churn       connections, channels and queues opened and closed, on both
+    footprint   memory and growth               (python -m bench.footprint)
+    startup     start, recovery, idle           (python -m bench.startup)
+    scaling     Warren over gateways and shards
+
+Parts can be run alone (--only brokers), and single scenarios (--scenario persistent): what bench/results has of the
+others stays. A part or a scenario that fails is told, and the others are run all the same. RabbitMQ is Debian's
+package, where it is installed. Brokers keep their data in one directory, which is deleted; only one is under load at a
+time, and one that died is started again.
 """
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from broker.main import cli
+from bench.page.page import write_page
+from bench.perf.compare import compare, failures, figures, table
+from bench.perf.errors import LoadError
+from bench.perf.half_load import SCENARIOS_DEFAULT, half_load
+from bench.perf.output import from_json, to_json
+from bench.perf.result import Result
+from bench.perf.scaling import rows, scale
+from bench.perf.scaling import table as scaling_table
+from bench.perf.scenarios import SCENARIOS
 from tests.harness import oracle
-from tests.harness.warren import Warren
+from tools.brokers import Brokers
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-RESULTS: Final = ROOT / "bench" / "results"
-PAGE: Final = ROOT / "bench" / "RESULTS.md"
+GAP_S: Final = 0.5
+PROGRAM_TIMEOUT_S: Final = 900.0
+FAILED: Final = 1
+CHURN: Final = "churn"
 
 
-def main() -> int:
-    """Parse, measure, write."""
+class Measurement:
+    """The parts, each a method, and where they keep what they found."""
+
+    def __init__(self, options: argparse.Namespace, directory: Path) -> None:
+        self.options = options
+        self.directory = directory
+        self.failed: list[str] = []
+        names = ["warren"] if options.without_rabbitmq or oracle.installed() is None else ["rabbitmq", "warren"]
+        self.brokers = Brokers(directory, names, options.gateways, options.shards)
+
+    def run(self, parts: Sequence[str]) -> None:
+        """One after the other, whatever happens to each."""
+        try:
+            for part in parts:
+                began_s = time.monotonic()
+                self._guarded(part, PARTS[part], self)
+                told(f"{part}: {time.monotonic() - began_s:.0f} s")
+        finally:
+            self.brokers.stop()
+
+    def _guarded(self, what: str, do: Callable[..., None], *arguments: object) -> None:
+        try:
+            do(*arguments)
+        except LoadError as error:
+            self.failed.append(f"{what}: {error}")
+        except Exception as error:
+            traceback.print_exc()
+            self.failed.append(f"{what}: {error!r}")
+        else:
+            return
+        told(self.failed[-1])
+
+    # -- parts
+
+    def compare_brokers(self) -> None:
+        self._compare("brokers", [name for name in SCENARIOS if not name.startswith(CHURN)])
+
+    def compare_churn(self) -> None:
+        self._compare("churn", [name for name in SCENARIOS if name.startswith(CHURN)])
+
+    def _compare(self, name: str, scenarios: Sequence[str]) -> None:
+        chosen = [one for one in scenarios if one in self.options.scenario or not self.options.scenario]
+        for scenario in chosen:
+            self._guarded(scenario, self._compare_scenario, name, scenario)
+
+    def _compare_scenario(self, name: str, scenario: str) -> None:
+        results = compare(
+            self.brokers.targets(), [scenario], repetitions=self.options.reps, seconds=self.options.seconds,
+            warmup_s=self.options.warmup, count=self.options.count, gap_s=GAP_S,
+        )
+        told(table(figures(results)))
+        self.failed += failures(results)
+        self._keep(name, results)
+
+    def half_load(self) -> None:
+        compared = self._kept("brokers")
+        for scenario in SCENARIOS_DEFAULT:
+            if self.options.scenario and scenario not in self.options.scenario:
+                continue
+            self._guarded(f"half load {scenario}", self._half_load, compared, scenario)
+
+    def _half_load(self, compared: Sequence[Result], scenario: str) -> None:
+        results = half_load(self.brokers.targets(), compared, [scenario], repetitions=self.options.reps,
+                            seconds=self.options.seconds, warmup_s=self.options.warmup)
+        told(table(figures(results)))
+        self.failed += failures(results)
+        self._keep("half-load", results)
+
+    def scaling(self) -> None:
+        """With no other broker beside it."""
+        self.brokers.stop()
+        numbers = [[int(part) for part in text.split(",")]
+                   for text in (self.options.scaling_gateways, self.options.scaling_shards)]
+        setups = [(gateways, shards) for gateways in numbers[0] for shards in numbers[1]]
+        results = scale(setups, self.options.scaling_scenario, repetitions=self.options.reps,
+                        seconds=self.options.seconds, warmup_s=self.options.warmup, directory=self.directory)
+        told(scaling_table(rows(results)))
+        self.failed += failures(results)
+        self._file("scaling").write_bytes(to_json(results))
+
+    def footprint(self) -> None:
+        self._program("footprint")
+
+    def startup(self) -> None:
+        self._program("startup")
+
+    def _program(self, name: str) -> None:
+        """Writes its figures itself, and starts its own brokers."""
+        self.brokers.stop()
+        command = [sys.executable, "-m", f"bench.{name}", "--json", str(self._file(name)),
+                   *getattr(self.options, f"{name}_arguments").split()]
+        done = subprocess.run(command, cwd=ROOT, timeout=PROGRAM_TIMEOUT_S)
+        if done.returncode:
+            raise LoadError(f"{' '.join(command)} ended with exit status {done.returncode}")
+
+    # -- what is kept
+
+    def _file(self, name: str) -> Path:
+        return Path(self.options.results) / f"{name}.json"
+
+    def _kept(self, name: str) -> list[Result]:
+        file = self._file(name)
+        return from_json(file.read_bytes()) if file.exists() else []
+
+    def _keep(self, name: str, results: Sequence[Result]) -> None:
+        """In place of what there was of the same scenario; the order is that of the scenarios."""
+        anew = {one.scenario for one in results}
+        kept = [one for one in self._kept(name) if one.scenario not in anew] + list(results)
+        order = list(SCENARIOS)
+        kept.sort(key=lambda one: order.index(one.scenario) if one.scenario in order else len(order))
+        self._file(name).write_bytes(to_json(kept))
+
+
+PARTS: Final[dict[str, Callable[[Measurement], None]]] = {
+    "brokers": Measurement.compare_brokers,
+    "half-load": Measurement.half_load,
+    "churn": Measurement.compare_churn,
+    "footprint": Measurement.footprint,
+    "startup": Measurement.startup,
+    "scaling": Measurement.scaling,
+}
+
+
+def told(text: str) -> None:
+    """At once, as a run takes long."""
+    print(text + "\n", flush=True)
+
+
+def parts_of(text: str) -> list[str]:
+    """Of --only; ArgumentTypeError names what there is."""
+    named = text.split(",")
+    unknown = [part for part in named if part not in PARTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    return named
+
+
+def parsed(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.measure", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenario", action="append", default=[], help="repeatable; default: all")
+    parser.add_argument("--only", type=parts_of, default=list(PARTS), metavar="PART,PART...", help="default: all")
+    parser.add_argument("--scenario", action="append", default=[], choices=list(SCENARIOS), metavar="NAME",
+                        help="of brokers, half-load and churn; repeatable; default: all")
     parser.add_argument("--reps", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--warmup", type=float, default=2)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--warmup", type=float, default=1)
     parser.add_argument("--count", type=int, default=200_000, help="messages of the backlog scenario")
     parser.add_argument("--gateways", type=int, default=None, help="default: as `warren serve` chooses")
     parser.add_argument("--shards", type=int, default=None)
-    parser.add_argument("--scaling-gateways", default="1,2", help="empty: no scaling")
+    parser.add_argument("--scaling-gateways", default="1,2")
     parser.add_argument("--scaling-shards", default="1,2")
     parser.add_argument("--scaling-scenario", default="confirm")
+    parser.add_argument("--footprint-arguments", default="", help="of python -m bench.footprint, in one string")
+    parser.add_argument("--startup-arguments", default="", help="of python -m bench.startup, in one string")
     parser.add_argument("--directory", type=Path, default=None, help="for the brokers' data; default: a temporary one")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
+    parser.add_argument("--page", type=Path, default=ROOT / "bench" / "RESULTS.md")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
     parser.add_argument("--without-rabbitmq", action="store_true")
-    options = parser.parse_args()
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Parse, measure, write; 1 where something failed."""
+    options = parsed(given)
     options.results.mkdir(parents=True, exist_ok=True)
-    code = 0
-    with ExitStack() as stack:
-        directory = options.directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        code |= compare(options, directory)
-        if options.scaling_gateways:
-            code |= perf(
-                "scaling", "--gateways", options.scaling_gateways, "--shards", options.scaling_shards,
-                "--scenario", options.scaling_scenario, "--reps", str(options.reps), "--seconds", str(options.seconds),
-                "--warmup", str(options.warmup), "--directory", str(directory),
-                "--json", str(options.results / "scaling.json"),
-            )
-    return code | perf("page", str(options.results), str(options.page))
-
-
-def compare(options: argparse.Namespace, directory: Path) -> int:
-    """Both brokers, in alternation."""
-    with ExitStack() as stack:
-        brokers, pids = [], []
-        if not options.without_rabbitmq and oracle.installed() is not None:
-            rabbitmq = stack.enter_context(running_rabbitmq(directory / "rabbitmq"))
-            brokers.append(f"rabbitmq=amqp://{rabbitmq.host}:{rabbitmq.port}")
-            pids += ["--pid", f"rabbitmq={rabbitmq.pid}"]
-        warren = stack.enter_context(Warren(directory / "warren", gateways=options.gateways, shards=options.shards))
-        brokers.append(f"warren=amqp://{warren.host}:{warren.port}")
-        pids += ["--data", f"warren={warren.data}"]
-        scenarios = [part for name in options.scenario for part in ("--scenario", name)]
-        return perf(
-            "compare", *brokers, *pids, *scenarios, "--reps", str(options.reps), "--seconds", str(options.seconds),
-            "--warmup", str(options.warmup), "--count", str(options.count),
-            "--json", str(options.results / "brokers.json"),
-        )
-
-
-def perf(*arguments: str) -> int:
-    """`warren perf ...` in this process; its exit code."""
-    try:
-        cli(["perf", *arguments], prog_name="warren")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
-
-
-@contextmanager
-def running_rabbitmq(directory: Path) -> Iterator[oracle.RabbitMQ]:
-    """RabbitMQ as the distribution's package starts it, on a port of its own."""
-    node = oracle.RabbitMQ(directory)
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
+        measurement = Measurement(options, Path(directory))
+        measurement.run(options.only)
+    for file in write_page(options.results, options.page, options.readme):
+        told(f"wrote {file}")
+    for line in measurement.failed:
+        print(f"failed: {line}", file=sys.stderr)
+    return FAILED if measurement.failed else 0
 
 
 if __name__ == "__main__":

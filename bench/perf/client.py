@@ -53,6 +53,7 @@ CAPABILITIES: Final = {
     "authentication_failure_close": True,
 }
 METHOD_HEAD: Final = struct.Struct(">HH")
+START: Final = (10, 10)
 
 Reply = TypeVar("Reply")
 
@@ -189,7 +190,7 @@ class Client:
                     del self._left[:consumed]
                     if kind == FRAME_METHOD and len(payload) >= METHOD_HEAD.size:
                         class_id, method_id = METHOD_HEAD.unpack_from(payload)
-                        return channel, decode(class_id, method_id, payload[METHOD_HEAD.size :])
+                        return channel, _decoded(class_id, method_id, payload[METHOD_HEAD.size :])
                     continue
             except AMQPError as error:
                 raise self._error(f"the broker sent what is no AMQP: {error}") from None
@@ -218,3 +219,13 @@ class Client:
             pass
         cause = f" ({method_name((close.class_id, close.method_id))})" if close.class_id else ""
         return self._error(f"the broker closed the {level}: {close.reply_code} {close.reply_text}{cause}")
+
+
+def _decoded(class_id: int, method_id: int, arguments: bytes) -> Any:
+    """A server whose connection.start cannot be read is tried with our login all the same: it says no if it must."""
+    try:
+        return decode(class_id, method_id, arguments)
+    except AMQPError:
+        if (class_id, method_id) != START:
+            raise
+        return ConnectionStart(0, 9, {}, MECHANISM.encode(), LOCALE.encode())

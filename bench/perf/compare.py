@@ -41,6 +41,8 @@ class Figures:
     cpu_us: float | None
     p50_us: float | None
     p99_us: float | None
+    confirm_p50_us: float | None
+    confirm_p99_us: float | None
     memory_bytes: float | None
     generator: float | None                 # busiest process of the load, at most
 
@@ -96,6 +98,8 @@ def _figures(scenario: str | None, step: str | None, name: str, results: Sequenc
         cpu_us=_median(good, lambda one: one.broker_use.cpu_us_per_message if one.broker_use else None),
         p50_us=_median(good, lambda one: one.shown_latency.p50_us if one.shown_latency else None),
         p99_us=_median(good, lambda one: one.shown_latency.p99_us if one.shown_latency else None),
+        confirm_p50_us=_median(good, lambda one: one.confirm_latency.p50_us if one.confirm_latency else None),
+        confirm_p99_us=_median(good, lambda one: one.confirm_latency.p99_us if one.confirm_latency else None),
         memory_bytes=_median(good, lambda one: (one.broker_use.pss_peak_bytes or one.broker_use.rss_peak_bytes)
                              if one.broker_use else None),
         generator=max((one.generator.busiest_process for one in good if one.generator), default=None),

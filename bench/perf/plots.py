@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".png", ".svg")
 WIDTH_IN: Final = 11.0
+NARROW_IN: Final = 7.0
 HEIGHT_IN: Final = 4.2
 DPI: Final = 120
 PERCENTILE_TICKS: Final = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
@@ -59,6 +60,38 @@ def plot_comparison(results: Sequence[Result], path: Path) -> None:
     _bars(figure.axes[0], rows, lambda row: row.rate, "messages per second")
     if with_cpu:
         _bars(figure.axes[1], rows, lambda row: row.cpu_us, "CPU time per message, microseconds")
+    _save(figure, path)
+
+
+def plot_latencies(runs: Sequence[tuple[str, Result]], path: Path) -> None:
+    """Latency by percentile of runs with labels."""
+    shown = [(label, one.shown_latency) for label, one in runs if one.shown_latency is not None][:LINES_MAX]
+    if not shown:
+        raise LoadError("there is nothing to plot: no run has a latency")
+    figure = _figure(1, 1, NARROW_IN)
+    (axes,) = figure.axes
+    _finish_percentiles(axes, max(_percentiles(axes, latency, label) for label, latency in shown))
+    _save(figure, path)
+
+
+def plot_versus(rows: Sequence[tuple[str, float | None, float, float | None, float]], path: Path) -> None:
+    """(scenario, rate, its goal, CPU per message, its goal), all as multiples of another broker's."""
+    figure = _figure(1, 2)
+    left, right = figure.axes
+    for axes, values, goals, title, side in (
+        (left, [row[1] for row in rows], [row[2] for row in rows], "messages per second, times RabbitMQ's", "right"),
+        (right, [row[3] for row in rows], [row[4] for row in rows], "CPU time per message, part of RabbitMQ's", "left"),
+    ):
+        places = range(len(rows))
+        bars = axes.barh(places, [value or 0.0 for value in values], 0.6, label="Warren")
+        axes.bar_label(bars, [_short(value) for value in values], padding=2, fontsize="x-small")
+        axes.scatter(goals, places, marker="|", s=160, color="black", label=f"goal: to the {side}", zorder=3)
+        axes.axvline(1, color="grey", linewidth=1, label="RabbitMQ")
+        axes.set_yticks(list(places), [row[0] for row in rows])
+        axes.invert_yaxis()
+        axes.set(title=title, xscale="log")
+        axes.margins(x=0.15)
+        axes.legend(fontsize="small", loc="best")
     _save(figure, path)
 
 
@@ -148,12 +181,12 @@ def _short(value: float | None) -> str:
 
 # -- figures
 
-def _figure(rows: int, columns: int) -> Figure:
+def _figure(rows: int, columns: int, width_in: float = WIDTH_IN) -> Figure:
     try:
         from matplotlib.figure import Figure as MatplotlibFigure
     except ImportError:
         raise LoadError("plots need matplotlib: pip install 'warren[perf]'") from None
-    figure = MatplotlibFigure(figsize=(WIDTH_IN, HEIGHT_IN * rows), layout="constrained")
+    figure = MatplotlibFigure(figsize=(width_in, HEIGHT_IN * rows), layout="constrained")
     figure.subplots(rows, columns)
     return figure
 

@@ -47,6 +47,7 @@ SCENARIOS: Final[dict[str, tuple[Step, ...]]] = {
     "churn_connection": _one(mode="churn", churn="connection", producers=8),
     "churn_channel": _one(mode="churn", churn="channel", producers=8),
     "churn_queue": _one(mode="churn", churn="queue", producers=8),
+    "churn_queue_durable": _one(mode="churn", churn="queue", producers=8, durable=True),
 }
 COUNT_DEFAULT: Final = 200_000
 """Messages of a step by the count."""

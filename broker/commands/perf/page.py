@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from bench.page.page import write_page
 from bench.perf.errors import LoadError
 from bench.perf.output import from_json
-from bench.perf.page import write_page
 from bench.perf.plots import plot_comparison, plot_runs, plot_scaling
 from bench.perf.result import Result
 from bench.perf.scaling import rows
@@ -16,9 +16,11 @@ from bench.perf.scaling import rows
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("page", type=click.Path(path_type=Path))
-def page(directory: Path, page: Path) -> None:
+@click.option("--readme", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+              help="Also fill the part of FILE that is marked for it with the short table.")
+def page(directory: Path, page: Path, readme: Path | None) -> None:
     """Write PAGE, in Markdown with plots, from the results (--json of compare and scaling) in DIRECTORY."""
-    for file in write_page(directory, page):
+    for file in write_page(directory, page, readme):
         click.echo(f"wrote {file}")
 
 
