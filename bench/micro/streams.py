@@ -1,19 +1,20 @@
-"""What a stream costs a shard's engine beside a plain durable queue: `python -m bench.streams`.
+"""What a stream costs a shard's engine beside a plain durable queue.
 
 Publishes so many persistent messages of 100 bytes and then reads them: a plain queue once, with an ack for each batch;
 a stream with one consumer, with twenty at the same time, and with a filter that nothing passes. No process, link or
-sync is part of it. Prints nanoseconds per message (for several consumers: per delivery), the least of several rounds.
+sync is part of it.
 """
 from __future__ import annotations
 
-import argparse
+import itertools
 import shutil
-import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from bench.engine import CREDIT, KIND_CREDIT, NOW_MS, SEGMENT_BYTES, publish, settle
+from bench.micro.case import Case, Timed
 from log.store import Store
 from shards.engine import Engine
 from topology.features import QueueFeatures
@@ -23,6 +24,9 @@ BATCH_MESSAGES: Final = 200
 FIRST: Final = StreamOffset(Start.FIRST)
 PREFETCH: Final = 1000
 READERS: Final = 20
+MESSAGES: Final = 20_000
+STREAM: Final = QueueFeatures(queue_type="stream")
+AGED: Final = QueueFeatures(queue_type="stream", max_age_ms=1 << 40, max_length_bytes=1 << 40)
 
 
 class Round:
@@ -87,43 +91,57 @@ class Round:
         return settled + self.engine.describe(1)["messages_unacknowledged"]
 
 
-def measure(rounds: int, batches: int) -> dict[str, float]:
-    """Nanoseconds, the least of all rounds."""
-    messages = batches * BATCH_MESSAGES
-    stream = QueueFeatures(queue_type="stream")
-    aged = QueueFeatures(queue_type="stream", max_age_ms=1 << 40, max_length_bytes=1 << 40)
-    best: dict[str, float] = {}
-    for _ in range(rounds):
-        for name, features, consumers, filters in (
-            ("plain durable queue", None, 1, None),
-            ("stream", stream, 1, None),
-            ("stream with retention", aged, 1, None),
-            (f"stream, {READERS} consumers", stream, READERS, None),
-            ("stream, a filter that passes nothing", stream, 1, [b"x"]),
-        ):
-            root = Path(tempfile.mkdtemp(prefix="bench-streams-"))
-            try:
+def written(features: QueueFeatures | None) -> Callable[[Path, int], Timed]:
+    """What publishing costs."""
+    return _rounds(lambda one, batches: one.publish(batches), features)
+
+
+def read(
+    features: QueueFeatures | None, consumers: int = 1, filters: list[bytes] | None = None
+) -> Callable[[Path, int], Timed]:
+    """What reading costs, per delivery."""
+
+    def do(one: Round, batches: int) -> float:
+        one.publish(batches)
+        return one.read(batches * BATCH_MESSAGES, consumers, filters)
+
+    return _rounds(do, features)
+
+
+def _rounds(
+    do: Callable[[Round, int], float], features: QueueFeatures | None
+) -> Callable[[Path, int], Timed]:
+    """Each time with a new engine."""
+
+    def prepare(directory: Path, units: int) -> Timed:
+        batches = max(1, units // BATCH_MESSAGES)
+        serial = itertools.count()
+
+        def timed(loops: int) -> float:
+            took_s = 0.0
+            for _ in range(loops):
+                root = directory / str(next(serial))
                 one = Round(root, features)
-                took = {f"{name}: publish": one.publish(batches)}
-                took[f"{name}: read"] = one.read(messages, consumers, filters)
+                took_s += do(one, batches) * batches * BATCH_MESSAGES
                 one.store.close()
-            finally:
                 shutil.rmtree(root)
-            for key, seconds in took.items():
-                best[key] = min(seconds * 1e9, best.get(key, seconds * 1e9))
-    return best
+            return took_s
+
+        return timed
+
+    return prepare
 
 
-def main() -> int:
-    """Parse, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.streams", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, default=500, help=f"of {BATCH_MESSAGES} messages")
-    options = parser.parse_args()
-    for name, nanoseconds in measure(options.rounds, options.batches).items():
-        print(f"{name:48} {nanoseconds:8.0f} ns")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+CASES: Final = tuple(
+    Case(name, prepare, MESSAGES, unit)
+    for name, prepare, unit in (
+        ("durable queue: publish", written(None), "message"),
+        ("durable queue: read", read(None), "message"),
+        ("stream: publish", written(STREAM), "message"),
+        ("stream: read", read(STREAM), "message"),
+        ("stream with retention: publish", written(AGED), "message"),
+        ("stream with retention: read", read(AGED), "message"),
+        (f"stream: read by {READERS} consumers", read(STREAM, READERS), "delivery"),
+        ("stream: a filter that passes nothing", read(STREAM, filters=[b"x"]), "message"),
+    )
+)
