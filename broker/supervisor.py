@@ -29,6 +29,7 @@ from broker.version import VERSION
 from bus.context import StartError
 from bus.control import ControlError, ControlServer, Message
 from bus.doorbell import create_board
+from bus.links import SHARED_MEMORY, ZEROMQ
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ CALL_TIMEOUT_S: Final = 10.0
 CALL_TIMEOUT_S_MAX: Final = 600.0
 KILLED_GONE_S_MAX: Final = 5.0
 REPLY_KEY_BYTES: Final = 32
+CONTROL_SCHEMES: Final = {SHARED_MEMORY: "unix://", ZEROMQ: "ipc://"}
+"""The control bus goes the way of the links."""
 STOP_ORDER: Final = (("gateway",), ("shard",), ("catalog",))
 """Gateways first: what their connections still do needs shards and catalog."""
 
@@ -56,7 +59,8 @@ class Supervisor:
             child.identity: child for child in (self._catalog, *self._shards, *self._gateways)
         }
         runtime = ground.runtime.path
-        self._address = f"ipc://{runtime}/supervisor"
+        self._scheme = CONTROL_SCHEMES[settings.link]
+        self._address = f"{self._scheme}{runtime}/supervisor"
         self._control = ControlServer(self._address, self._handle, on_peer=self._on_hello)
         self._links = LinkRegistry(
             settings.link, (ground.runtime.shared_path, runtime), settings.link_ring_bytes, self._control.push
@@ -128,7 +132,7 @@ class Supervisor:
         parameters = {
             "supervisor_pid": os.getpid(),
             "supervisor_address": self._address,
-            "catalog_address": f"ipc://{self._ground.runtime.path}/catalog",
+            "catalog_address": f"{self._scheme}{self._ground.runtime.path}/catalog",
             "settings": {**plain(self._ground.settings), "port": self._ground.port},
             "data_directory": str(self._ground.data.path),
             "runtime_directory": str(self._ground.runtime.path),

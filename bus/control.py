@@ -1,9 +1,9 @@
 """The control bus: requests, answers and pushes in JSON, for everything that is not per message.
 
-One server (supervisor, catalog) and many clients, over a ZeroMQ ROUTER and DEALERs. What one peer sends arrives in
-its order; handlers are started in that order and may overlap from their first await on. Answers to requests that
-were sent before a peer was restarted never reach its successor as answers to something else, because each client
-counts its requests from a random number.
+One server (supervisor, catalog) and many clients. An address `unix://...` is a Unix socket (bus/unix_carrier.py), any
+other is ZeroMQ's (bus/zmq_carrier.py). What one peer sends arrives in its order; handlers are started in that order
+and may overlap from their first await on. Answers to requests that were sent before a peer was restarted never reach
+its successor as answers to something else, because each client counts its requests from a random number.
 
 A message is one JSON object:
 
@@ -21,21 +21,21 @@ import itertools
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-import zmq
 
-from bus.sockets import SocketPump, open_socket
+from bus.unix_carrier import SCHEME, UnixClient, UnixServer
+
+if TYPE_CHECKING:
+    from bus.zmq_carrier import ZmqClient, ZmqServer
 
 logger = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 
 INTERNAL_ERROR: Final = 541
-CONTROL_MESSAGE_BYTES_MAX: Final = 1 << 30
-"""A snapshot of the whole topology is one message; more than this is no snapshot."""
-LINGER_MS: Final = 500
+LINGER_S: Final = 0.5
 """What was said last (an answer, "stopped") still leaves when a socket is closed."""
 
 
@@ -121,6 +121,24 @@ async def _answer(run: Callable[[Message], Awaitable[Message | None]], envelope:
     return orjson.dumps(response)
 
 
+def _serve(address: str, on_message: Callable[[str, bytes], None]) -> UnixServer | ZmqServer:
+    loop = asyncio.get_running_loop()
+    if address.startswith(SCHEME):
+        return UnixServer(loop, address, on_message)
+    from bus.zmq_carrier import ZmqServer  # a library that most brokers do not need
+
+    return ZmqServer(loop, address, on_message)
+
+
+def _connect(address: str, identity: str, on_message: Callable[[bytes], None]) -> UnixClient | ZmqClient:
+    loop = asyncio.get_running_loop()
+    if address.startswith(SCHEME):
+        return UnixClient(loop, address, identity, on_message)
+    from bus.zmq_carrier import ZmqClient
+
+    return ZmqClient(loop, address, identity, on_message)
+
+
 class ControlServer:
     """The answering side. `handle(peer, message)` answers requests; for a push its result is dropped."""
 
@@ -136,20 +154,19 @@ class ControlServer:
         self._on_peer = on_peer
         self._requests: dict[str, _Requests] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pump: SocketPump | None = None
+        self._carrier: UnixServer | ZmqServer | None = None
 
     async def start(self) -> None:
-        socket = open_socket(zmq.ROUTER, maxmsgsize=CONTROL_MESSAGE_BYTES_MAX)
-        socket.bind(self.address)
-        self._pump = SocketPump(asyncio.get_running_loop(), socket, self._on_message)
+        self._carrier = _serve(self.address, self._on_message)
 
     async def close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         for requests in self._requests.values():
             requests.fail_all(ControlClosed(INTERNAL_ERROR, "closed"))
-        if self._pump is not None:
-            self._pump.close(LINGER_MS)
+        if self._carrier is not None:
+            self._carrier.close(LINGER_S)
+            self._carrier = None
 
     def push(self, peer: str, message: Message) -> None:
         """A message that is not answered; dropped where the peer is not connected."""
@@ -172,13 +189,10 @@ class ControlServer:
             requests.fail_all(ControlClosed(INTERNAL_ERROR, f"{peer} is gone"))
 
     def _send(self, peer: str, data: bytes) -> bool:
-        return self._pump is not None and self._pump.send([peer.encode(), data])
+        return self._carrier is not None and self._carrier.send(peer, data)
 
-    def _on_message(self, frames: list[bytes]) -> None:
-        if len(frames) != 2:
-            return
-        peer = frames[0].decode("utf-8", "replace")
-        envelope = orjson.loads(frames[1])
+    def _on_message(self, peer: str, data: bytes) -> None:
+        envelope = orjson.loads(data)
         kind = envelope["kind"]
         if kind == "response":
             requests = self._requests.get(peer)
@@ -222,26 +236,22 @@ class ControlClient:
         self._handle = handle
         self._requests = _Requests()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pump: SocketPump | None = None
+        self._carrier: UnixClient | ZmqClient | None = None
 
     async def start(self) -> None:
         """Connects (the server may come later) and says hello."""
         self._connect()
 
     def _connect(self) -> None:
-        socket = open_socket(
-            zmq.DEALER, routing_id=self.identity.encode(), maxmsgsize=CONTROL_MESSAGE_BYTES_MAX
-        )
-        socket.connect(self.address)
-        self._pump = SocketPump(asyncio.get_running_loop(), socket, self._on_message)
+        self._carrier = _connect(self.address, self.identity, self._on_message)
         self._send(orjson.dumps({"kind": "hello"}))
 
     async def close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         self._requests.fail_all(ControlClosed(INTERNAL_ERROR, "closed"))
-        if self._pump is not None:
-            self._pump.close(LINGER_MS)
+        if self._carrier is not None:
+            self._carrier.close(LINGER_S)
 
     async def request(self, message: Message, timeout_s: float | None = None) -> Message:
         """The answer; ControlError where the handler raised it or none came in time."""
@@ -263,18 +273,18 @@ class ControlClient:
         what it is given. A request may be handled twice, so only idempotent ones belong to a server that is
         restarted under its clients.
         """
-        if self._pump is None:
+        if self._carrier is None:
             return
-        self._pump.close()
+        self._carrier.close()
         self._connect()
         for data in self._requests.unanswered():
             self._send(data)
 
     def _send(self, data: bytes) -> bool:
-        return self._pump is not None and self._pump.send([data])
+        return self._carrier is not None and self._carrier.send(data)
 
-    def _on_message(self, frames: list[bytes]) -> None:
-        envelope = orjson.loads(frames[0])
+    def _on_message(self, data: bytes) -> None:
+        envelope = orjson.loads(data)
         kind = envelope["kind"]
         if kind == "response":
             self._requests.answer(envelope)

@@ -20,3 +20,7 @@ LINK_BATCH_BYTES_MAX: Final = 1024 * 1024 * 1024
 
 LINK_TURN_BATCHES_MAX: Final = 64
 """Batches taken from one link before the others, and the sockets, have their turn."""
+
+
+CONTROL_MESSAGE_BYTES_MAX: Final = 1 << 30
+"""A snapshot of the whole topology is one message on the control bus; more than this is no snapshot."""

@@ -2,9 +2,9 @@
 
 A link joins one incarnation of a client, a gateway or a shard, to one incarnation of the shard that serves it, and
 carries ordered batches both ways. Two shards may be joined by two links, one for each that is the other's client. Two
-kinds stand behind one interface: shared memory (bus/ring.pyx) and ZeroMQ (bus/zmq_link.py). The supervisor says when
-a link is up or down; the set opens its end, calls back for every batch, and lets the process sleep only when no ring
-holds anything.
+kinds stand behind one interface: shared memory (bus/ring.pyx) and ZeroMQ (bus/zmq_link.py, which is loaded where a
+link is of that kind). The supervisor says when a link is up or down; the set opens its end, calls back for every
+batch, and lets the process sleep only when no ring holds anything.
 
 Never blocks, never knows what is in a batch.
 """
@@ -13,16 +13,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from bus.limits import LINK_TURN_BATCHES_MAX
 from bus.ring import LinkBroken, RingEnd
-from bus.zmq_link import ZmqConnection, ZmqEnd, ZmqListener, zmq_identity
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from bus.doorbell import Doorbell
+    from bus.zmq_link import ZmqConnection, ZmqEnd, ZmqListener
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +179,8 @@ class LinkSet:
 
     def listen(self, address: str) -> None:
         """The serving side of ZeroMQ links; before link.up of the first."""
+        from bus.zmq_link import ZmqListener
+
         self._listener = ZmqListener(self._loop, address)
 
     def receive_push(self, message: dict[str, Any]) -> None:
@@ -215,6 +217,8 @@ class LinkSet:
         if message["kind"] == SHARED_MEMORY:
             assert self._peer_doorbell is not None, "shared memory needs doorbells"
             return RingEnd(message["path"], serving, role, peer, incarnation, self._peer_doorbell(role, peer))
+        from bus.zmq_link import ZmqConnection, zmq_identity
+
         end: ZmqEnd
         if serving:
             assert self._listener is not None, "who serves over ZeroMQ listens"
@@ -245,8 +249,8 @@ class LinkSet:
         connection = self._connections.pop(key, None)
         if connection is not None:
             connection.close()
-        elif self._listener is not None and isinstance(end, ZmqEnd):
-            self._listener.forget(end)
+        elif self._listener is not None and key[0]:
+            self._listener.forget(cast("ZmqEnd", end))
 
     # --- turns
 

@@ -1,4 +1,4 @@
-"""The control bus: answers, errors, order, restarts."""
+"""The control bus: answers, errors, order, restarts. Over Unix sockets, and over ZeroMQ."""
 from __future__ import annotations
 
 import asyncio
@@ -30,9 +30,9 @@ async def running(*ends: ControlServer | ControlClient) -> AsyncIterator[None]:
             await end.close()
 
 
-@pytest.fixture
-def address(short_directory: Path) -> str:
-    return f"ipc://{short_directory}/c"
+@pytest.fixture(params=["unix", "ipc"])
+def address(short_directory: Path, request: pytest.FixtureRequest) -> str:
+    return f"{request.param}://{short_directory}/c"
 
 
 async def test_a_request_is_answered(address: str) -> None:
