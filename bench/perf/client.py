@@ -61,8 +61,10 @@ Reply = TypeVar("Reply")
 class Client:
     """One connection with one channel, open when the constructor returns."""
 
-    def __init__(self, address: Address, name: str) -> None:
+    def __init__(self, address: Address, name: str, heartbeat_s: int = 0) -> None:
+        """`heartbeat_s`: what is agreed on; to send them is the caller's."""
         self.address = address
+        self.heartbeat_s = heartbeat_s
         self.name = name
         self.server_properties: dict[str, Any] = {}
         self.channel_max = 0
@@ -89,19 +91,19 @@ class Client:
         return made
 
     def _handshake(self) -> None:
-        self._send(PROTOCOL_HEADER)
+        self.send(PROTOCOL_HEADER)
         start = self._expect(ConnectionStart, 0)
         self.server_properties = start.server_properties
         if MECHANISM.encode() not in start.mechanisms.split():
             offered = start.mechanisms.decode("utf-8", "replace")
             raise self._error(f"the broker offers no {MECHANISM} login, only {offered}")
-        self._send(encode(0, self.start_ok()))
+        self.send(encode(0, self.start_ok()))
         self._doing = f" (login of user {self.address.user!r} refused?)"
         tune = self._expect(ConnectionTune, 0)
         self._doing = ""
         self.channel_max = tune.channel_max
         self.frame_max = min(tune.frame_max or FRAME_MAX_DEFAULT, FRAME_MAX_DEFAULT)
-        self._send(encode(0, self.tune_ok()))
+        self.send(encode(0, self.tune_ok()))
         self.call(ConnectionOpen(self.address.vhost), ConnectionOpenOk, 0)
         self.call(ChannelOpen(), ChannelOpenOk)
 
@@ -112,8 +114,8 @@ class Client:
         return ConnectionStartOk(properties, MECHANISM, secret, LOCALE)
 
     def tune_ok(self) -> ConnectionTuneOk:
-        """As the broker proposed it, but no heartbeats."""
-        return ConnectionTuneOk(self.channel_max, self.frame_max, 0)
+        """As the broker proposed it, but for heartbeats."""
+        return ConnectionTuneOk(self.channel_max, self.frame_max, self.heartbeat_s)
 
     def connect_again(self) -> int:
         """A new socket in place of the old one, on its way to the same broker; its descriptor.
@@ -138,8 +140,12 @@ class Client:
 
     def call(self, method: Method, reply: type[Reply], channel: int = CHANNEL) -> Reply:
         """A method and its answer."""
-        self._send(encode(channel, method))
+        self.send(encode(channel, method))
         return self._expect(reply, channel)
+
+    def tell(self, method: Method, channel: int = CHANNEL) -> None:
+        """A method that is not answered."""
+        self.send(encode(channel, method))
 
     def reopen_channel(self) -> None:
         """After a call that closed the channel, and was expected to."""
@@ -159,7 +165,8 @@ class Client:
         self._socket.setblocking(False)
         return self._socket, bytes(self._left)
 
-    def _send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
+        """Frames that are ready."""
         try:
             self._socket.sendall(data)
         except OSError as error:

@@ -20,10 +20,12 @@ COUNT_MAX: Final = 1 << 47
 """A sequence number beyond 48 bits is taken for foreign (core/verifier.pxd)."""
 
 SECONDS_DEFAULT: Final = 5.0
+DECLARATIONS_DEFAULT: Final = 10_000
+"""Of a churn that only declares."""
 PREFIX_DEFAULT: Final = "perf"
 
 Mode = Literal["both", "publish", "drain", "churn"]
-Churn = Literal["connection", "channel", "queue"]
+Churn = Literal["connection", "channel", "queue", "declare", "binding", "exchange"]
 ExchangeType = Literal["direct", "fanout", "topic", "headers"]
 Connections = Annotated[int, Field(ge=0, le=CONNECTIONS_MAX)]
 Processes = Annotated[int, Field(ge=1, le=256)]
@@ -88,7 +90,11 @@ class Load(BaseModel):
         values = dict(values)
         mode = values.get("mode", "both")
         if mode == "churn":
-            values["consumers"] = values["queues"] = 0
+            values["consumers"] = 0
+            values["queues"] = values.get("producers", 1) if values.get("churn") == "binding" else 0
+            if values.get("churn") == "declare" and values.get("seconds") is None:
+                values.setdefault("count", None)
+                values["count"] = values["count"] or DECLARATIONS_DEFAULT
         elif mode == "drain":
             values["producers"] = 0
         elif mode == "publish" or not values.get("queues", 1):
@@ -104,7 +110,9 @@ class Load(BaseModel):
         if self.mode == "drain" and not (self.consumers and self.queues):
             raise ValueError("a drain needs consumers and queues")
         if (self.mode == "churn") != (self.churn is not None):
-            raise ValueError("a churn, and nothing else, is of connections, channels or queues")
+            raise ValueError("a churn, and nothing else, opens and closes something without end")
+        if self.churn == "declare" and (self.seconds is not None or (self.count or 0) > QUEUES_MAX):
+            raise ValueError(f"declarations without deletions are a number, --count, of {QUEUES_MAX} at most")
         if not self.queues and self.exchange_type is None and self.mode != "churn":
             raise ValueError("a run without queues needs an exchange")
         if self.routing_keys is not None and self.exchange_type is None:

@@ -22,6 +22,19 @@ def queue_name(load: Load, queue: int) -> str:
     return f"{load.queue_prefix}-{queue}"
 
 
+def churned_name(load: Load, churner: int, number: int) -> str:
+    """Of a queue or an exchange that a churner declares."""
+    return f"{load.queue_prefix}-{churner}-{number}"
+
+
+def declared_names(load: Load) -> Iterator[str]:
+    """The queues that a churn leaves behind: those that it only declares."""
+    if load.churn == "declare":
+        for churner in range(load.producers):
+            for number in range(quota(load, churner) or 0):
+                yield churned_name(load, churner, number)
+
+
 def routing_key(load: Load, key: int) -> str:
     """As published."""
     match load.exchange_type:

@@ -48,6 +48,10 @@ SCENARIOS: Final[dict[str, tuple[Step, ...]]] = {
     "churn_channel": _one(mode="churn", churn="channel", producers=8),
     "churn_queue": _one(mode="churn", churn="queue", producers=8),
     "churn_queue_durable": _one(mode="churn", churn="queue", producers=8, durable=True),
+    "churn_declare": _one(mode="churn", churn="declare", producers=8),
+    "churn_declare_durable": _one(mode="churn", churn="declare", producers=32, durable=True),
+    "churn_binding": _one(mode="churn", churn="binding", producers=8),
+    "churn_exchange": _one(mode="churn", churn="exchange", producers=8),
 }
 COUNT_DEFAULT: Final = 200_000
 """Messages of a step by the count."""
@@ -63,7 +67,7 @@ def loads(
         times: dict[str, Any] = {"seconds": seconds, "warmup_s": warmup_s}
         if step.counted:
             times = {"count": count}
-        elif step.options.get("mode") == "drain":
-            times = {}                                  # until the queues are empty
+        elif step.options.get("mode") == "drain" or step.options.get("churn") == "declare":
+            times = {}                                  # until the queues are empty, or all are there
         made.append((step.name, Load(**{**step.options, **times, **(changes or {}), "queue_prefix": queue_prefix})))
     return made

@@ -1,6 +1,7 @@
 """What a load needs to be there: its exchange, queues and bindings; made before a run, deleted after it."""
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 from amqp091.methods import (
@@ -23,9 +24,11 @@ from amqp091.methods import (
 from bench.perf.client import CHANNEL, Client
 from bench.perf.errors import LoadError
 from bench.perf.load import Load
-from bench.perf.plan import STREAM, bindings, queue_name, queues_of_consumer, readers
+from bench.perf.plan import STREAM, bindings, declared_names, queue_name, queues_of_consumer, readers
 
 STREAM_OFFSET: Final = "x-stream-offset"
+UNANSWERED_MAX: Final = 500
+"""Of deletions that are sent one behind the other."""
 
 
 def declare(client: Client, load: Load) -> int:
@@ -63,9 +66,19 @@ def clean_up(client: Client, load: Load) -> int:
         left += client.call(QueueDeclare(queue=name, passive=True), QueueDeclareOk).message_count
         if not load.keep:
             client.call(QueueDelete(queue=name), QueueDeleteOk)
+    if not load.keep:
+        _delete_declared(client, load)
     if load.exchange_type is not None and not load.keep:
         client.call(ExchangeDelete(exchange=load.exchange), ExchangeDeleteOk)
     return left
+
+
+def _delete_declared(client: Client, load: Load) -> None:
+    left = declared_names(load)
+    while names := list(itertools.islice(left, UNANSWERED_MAX)):
+        for name in names[:-1]:
+            client.tell(QueueDelete(queue=name, nowait=True))
+        client.call(QueueDelete(queue=names[-1]), QueueDeleteOk)
 
 
 def consume_frames(load: Load, consumer: int) -> bytes:

@@ -158,7 +158,7 @@ def test_fill_then_drain_in_one_and_in_two_commands(warren: Warren) -> None:
 # -- churn
 
 
-@pytest.mark.parametrize("kind", ["connection", "channel", "queue"])
+@pytest.mark.parametrize("kind", ["connection", "channel", "queue", "declare", "binding", "exchange"])
 def test_churn_leaves_nothing_behind(kind: str, warren: Warren) -> None:
     outcome = perf("churn", kind, "--data", str(warren.data), "-x", "3", "--count", "50", "--json", "-",
                    "--no-progress")
@@ -168,6 +168,26 @@ def test_churn_leaves_nothing_behind(kind: str, warren: Warren) -> None:
     assert result.rate == result.rates.cycle > 0
     assert not [row for row in warren.listing("connections") if "churner" in str(row)]
     assert not [name for name in queues(warren) if name.startswith(result.options["queue_prefix"])]
+
+
+@pytest.mark.parametrize("kind", ["queue", "declare", "binding", "exchange"])
+def test_churn_of_durable_things(kind: str, target: Target, warren: Warren) -> None:
+    load = Load(mode="churn", churn=kind, producers=2, count=20, durable=True, queue_prefix=f"lasting-{kind}")
+    assert execute(target, load).totals["cycles"] == 20
+    assert not [name for name in queues(warren) if name.startswith(load.queue_prefix)]
+
+
+def test_declared_queues_may_stay(warren: Warren) -> None:
+    outcome = perf("churn", "declare", "--data", str(warren.data), "-x", "2", "--count", "5", "--durable", "--keep",
+                   "--queue-prefix", "stays", "--no-progress")
+    assert outcome.exit_code == 0, outcome.output
+    assert sorted(name for name in queues(warren) if name.startswith("stays")) == [
+        "stays-0-0", "stays-0-1", "stays-0-2", "stays-1-0", "stays-1-1"]
+
+
+def test_declarations_have_no_clock(warren: Warren) -> None:
+    outcome = perf("churn", "declare", "--data", str(warren.data), "--seconds", "1")
+    assert outcome.exit_code == 2 and "--count" in outcome.stderr
 
 
 def test_churn_by_the_clock(target: Target) -> None:
