@@ -34,6 +34,9 @@ def head(load: Load, key: int) -> bytes:
 
 def properties(load: Load, key: int) -> bytes:
     """Flags and properties; only what the load asks for."""
+    unknown = load.properties.keys() - Properties._fields
+    if unknown:
+        raise LoadError(f"a message has no property {min(unknown)!r}; there are {', '.join(Properties._fields)}")
     values: dict[str, Any] = dict(load.properties)
     if load.persistent:
         values["delivery_mode"] = PERSISTENT

@@ -5,6 +5,7 @@ shown on a screen, and the same results make the same SVG.
 """
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ DPI: Final = 120
 PERCENTILE_TICKS: Final = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 REST_MIN: Final = 1e-6
 """Of the messages: how far the axis of percentiles goes on, as its end is infinitely far."""
+NO_MATPLOTLIB: Final = "plots need matplotlib: pip install 'warren[perf]'"
 LINES_MAX: Final = 12
 """More lines in one plot can not be told from each other."""
 
@@ -185,16 +187,23 @@ def _figure(rows: int, columns: int, width_in: float = WIDTH_IN) -> Figure:
     try:
         from matplotlib.figure import Figure as MatplotlibFigure
     except ImportError:
-        raise LoadError("plots need matplotlib: pip install 'warren[perf]'") from None
+        raise LoadError(NO_MATPLOTLIB) from None
     figure = MatplotlibFigure(figsize=(width_in, HEIGHT_IN * rows), layout="constrained")
     figure.subplots(rows, columns)
     return figure
 
 
+def check_plot(path: Path) -> None:
+    """LoadError where there could be no such plot."""
+    if path.suffix not in SUFFIXES:
+        raise LoadError(f"{path}: a plot is {' or '.join(SUFFIXES)}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise LoadError(NO_MATPLOTLIB)
+
+
 def _save(figure: Figure, path: Path) -> None:
     import matplotlib
 
-    if path.suffix not in SUFFIXES:
-        raise LoadError(f"{path}: a plot is {' or '.join(SUFFIXES)}")
+    check_plot(path)
     with matplotlib.rc_context({"svg.hashsalt": "warren", "svg.fonttype": "none"}):
         figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -15,7 +15,7 @@ from typing import Final
 PROC: Final = Path("/proc")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 KIB: Final = 1024
-FOUND_AGAIN_S: Final = 2.0
+FOUND_AGAIN_S: Final = 5.0
 """How often all processes of the machine are looked through, which costs it milliseconds."""
 TITLE_PREFIX: Final = b"warren: "
 PSS_LINE: Final = b"\nPss:"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -208,6 +209,30 @@ def test_a_broker_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "who"),
+    [
+        (["--confirm", "10", "--rate", "100"], "(producer|consumer) 0"),
+        (["--publish-only"], "producer 0"),
+        (["churn", "queue"], "queue churner \\d"),
+    ],
+)
+def test_a_broker_that_dies_is_told_in_one_line(arguments: list[str], who: str, tmp_path: Path) -> None:
+    command, options = (arguments[:2], arguments[2:]) if arguments[0] == "churn" else ([], arguments)
+    with LocalBroker(tmp_path, 1, 1) as broker:
+        run = subprocess.Popen([*program(), "perf", *command, "--url", broker.url, "-z", "60", *options], cwd=ROOT,
+                               env=environment(PYTHONPATH=str(ROOT)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+        assert run.stderr is not None and run.stderr.readline(), "the first second is over"
+        for pid in [broker.pid, *broker.processes().values()]:
+            os.kill(pid, signal.SIGKILL)
+        shown, told = run.communicate(timeout=30)
+    assert run.returncode == FAILED and not shown
+    assert re.fullmatch(f"Error: {who}: the (broker closed the TCP connection|connection to the broker broke: .*)",
+                        told.splitlines()[-1]), told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
     ("url", "said"),
     [("amqp://guest:wrong@{}", "403 ACCESS_REFUSED"), ("amqp://{}/nowhere", "530 NOT_ALLOWED")],
 )
@@ -264,6 +289,13 @@ def test_a_peer_that_speaks_something_else() -> None:
         (["--routing-keys", "3"], "--exchange-type"),
         (["--drain"], "--queue-prefix"),
         (["--header", "x"], "KEY=VALUE"),
+        (["--property", "colour=red"], "no property 'colour'; there are content_type,"),
+        (["--property", "priority=high"], "--property, --header: "),
+        (["--header", "k" * 256 + "=1"], "at most 255 bytes"),
+        (["--pid", "4194305"], "--pid 4194305: there is no such process"),
+        (["--json", "/no/such/x.json"], "'/no/such' is no directory"),
+        (["--csv", "/tmp"], "is a directory"),
+        (["--plot", "plot.pdf"], "a plot is .png or .svg"),
         (["scenario", "nothing"], "nothing"),
     ],
 )
@@ -320,6 +352,8 @@ def test_a_broker_that_is_gone_does_not_end_the_comparison(warren: Warren) -> No
         (["a=127.0.0.1", "a=127.0.0.2"], "two brokers 'a'"),
         (["a=127.0.0.1", "--pid", "b=1"], "NAME is one of a"),
         (["a=127.0.0.1", "--pid", "a=x"], "no process id"),
+        (["a=127.0.0.1", "--pid", "a=4194305"], "no such process"),
+        (["a=127.0.0.1", "--json", "/no/such/x"], "'/no/such' is no directory"),
     ],
 )
 def test_wrong_usage_of_compare(arguments: list[str], said: str) -> None:

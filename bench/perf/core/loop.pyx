@@ -279,7 +279,8 @@ cdef class Loop:
                 self.forget(connection)
                 return False
             raise LoadError(f"{connection.name}: " + (
-                "the broker closed the TCP connection" if got == 0 else f"recv: {strerror(errno).decode()}"))
+                "the broker closed the TCP connection" if got == 0
+                else f"the connection to the broker broke: {strerror(errno).decode()}"))
         n = kept + <size_t> got
         used = connection.receive(self.data, n, now_ns())
         self.keep(connection, self.data + used, n - used)
@@ -313,7 +314,7 @@ cdef class Loop:
                 if connection.closing:
                     self.forget(connection)
                     return True
-                self.tell_why(connection, f"send: {strerror(errno).decode()}")
+                self.tell_why(connection, f"the connection to the broker broke: {strerror(errno).decode()}")
         return True
 
     cdef int tell_why(self, Connection connection, str text) except -1:

@@ -15,7 +15,7 @@ from bench.perf.result import Result
 from bench.perf.run import Target
 from bench.perf.scenarios import COUNT_DEFAULT, SCENARIOS
 from bench.perf.url import parse
-from broker.commands.perf.options import plot_option, target_from
+from broker.commands.perf.options import check_process, csv_option, plot_option, raw_option, target_from
 from broker.commands.perf.run import EXIT_FAILED_VERIFICATION, SECONDS, WARMUP_S, show_progress
 
 SCHEMES: Final = ("amqp://", "amqps://")
@@ -36,8 +36,8 @@ SCHEMES: Final = ("amqp://", "amqps://")
               help="Messages of the backlog scenario.")
 @click.option("--gap", "gap_s", type=click.FloatRange(0), default=GAP_S_DEFAULT, show_default=True,
               help="Seconds between two runs.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all raw results.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the key figures.")
+@raw_option
+@csv_option
 @plot_option
 @click.option("--progress/--no-progress", default=False, help="A line on standard error each second.")
 def compare_command(
@@ -82,6 +82,7 @@ def targets_from(brokers: Iterable[str], pids: Iterable[str], directories: Itera
     for name, value in (_of_broker("--pid", text, roots) for text in pids):
         if not value.isdigit():
             raise click.UsageError(f"--pid {name}={value}: {value!r} is no process id")
+        check_process(f"--pid {name}:", int(value))
         roots[name].append(int(value))
     for name, value in (_of_broker("--data", text, roots) for text in directories):
         roots[name] += target_from((), (), Path(value)).pids

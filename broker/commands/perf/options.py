@@ -1,6 +1,7 @@
 """Options that several commands of `warren perf` have, and how their values become a load and a target."""
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +9,10 @@ from typing import Any, Final
 import click
 from pydantic import ValidationError
 
+from bench.perf.errors import LoadError
 from bench.perf.load import Load
+from bench.perf.messages import properties
+from bench.perf.plots import check_plot
 from bench.perf.run import Target
 from bench.perf.url import DEFAULT_URL
 from broker.data_directory import read_broker_file
@@ -110,12 +114,38 @@ target_options = together(
     click.option("--data", type=click.Path(path_type=Path), envvar="WARREN_DATA",
                  help="Data directory of a Warren on this machine: tells its address and its processes."),
 )
-plot_option = click.option("--plot", "plot_files", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+
+
+class _OutputPath(click.Path):
+    """A file that can be written: found out before a run, not after it."""
+
+    def __init__(self, *, allow_dash: bool = False) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path, allow_dash=allow_dash)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        path = Path(value)
+        if not (self.allow_dash and str(path) == "-") and not os.access(path.parent, os.W_OK):
+            self.fail(f"{str(path.parent)!r} is no directory that can be written.", parameter, context)
+        return super().convert(value, parameter, context)
+
+
+class _PlotPath(_OutputPath):
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        try:
+            check_plot(Path(value))
+        except LoadError as error:
+            self.fail(str(error), parameter, context)
+        return super().convert(value, parameter, context)
+
+
+plot_option = click.option("--plot", "plot_files", type=_PlotPath(), multiple=True, metavar="FILE",
                            help="Draw a plot as .png or .svg; needs pip install 'warren[perf]'.")
+csv_option = click.option("--csv", "csv_file", type=_OutputPath(), metavar="FILE", help="Write the key figures.")
+raw_option = click.option("--json", "json_file", type=_OutputPath(), metavar="FILE", help="Write all raw results.")
 output_options = together(
-    click.option("--json", "json_file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
+    click.option("--json", "json_file", type=_OutputPath(allow_dash=True), metavar="FILE",
                  help="Write the raw result; - for standard output, instead of the table."),
-    click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the key figures."),
+    csv_option,
     plot_option,
     click.option("--progress/--no-progress", default=True, help="A line on standard error each second."),
 )
@@ -124,9 +154,14 @@ output_options = together(
 def load_from(values: dict[str, Any], **fixed: Any) -> Load:
     """The load of the options that were given. A value that cannot be is an error of usage that names its option."""
     try:
-        return Load(**{**given(values), **fixed})
+        load = Load(**{**given(values), **fixed})
+        if load.keys:
+            properties(load, 0)
     except ValidationError as error:
         raise usage_error(error) from None
+    except LoadError as error:
+        raise click.UsageError(f"--property, --header: {error}") from None
+    return load
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
@@ -144,8 +179,16 @@ def usage_error(error: ValidationError) -> click.UsageError:
     return click.UsageError(f"{flag} {first['input']}: {reason[:1].lower()}{reason[1:]}")
 
 
+def check_process(option: str, pid: int) -> None:
+    """A process that is not there would be measured as one that costs nothing."""
+    if not Path(f"/proc/{pid}").is_dir():
+        raise click.UsageError(f"{option} {pid}: there is no such process")
+
+
 def target_from(urls: tuple[str, ...], pids: tuple[int, ...], data: Path | None, name: str = "") -> Target:
     """Where the load goes, and whose CPU and memory are measured."""
+    for pid in pids:
+        check_process("--pid", pid)
     if data is None:
         return Target(urls or (DEFAULT_URL,), pids, name)
     found = read_broker_file(data)

@@ -14,7 +14,7 @@ from bench.perf.plots import plot_scaling
 from bench.perf.result import Result
 from bench.perf.scaling import remarks, rows, scale, table
 from bench.perf.scenarios import SCENARIOS
-from broker.commands.perf.options import plot_option
+from broker.commands.perf.options import csv_option, plot_option, raw_option
 from broker.commands.perf.run import EXIT_FAILED_VERIFICATION, show_progress
 
 PROCESSES_MAX: Final = 256
@@ -40,8 +40,8 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str) -> list[in
 @click.option("--warmup", "warmup_s", type=click.FloatRange(0), default=1.0, show_default=True)
 @click.option("--directory", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Where the brokers keep their data for the while.  [default: that for temporary files]")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all raw results.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the key figures.")
+@raw_option
+@csv_option
 @plot_option
 @click.option("--progress/--no-progress", default=False, help="A line on standard error each second.")
 def scaling(
