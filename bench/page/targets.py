@@ -53,6 +53,6 @@ class ChurnGoal:
 
 CHURN_GOALS: Final = (
     ChurnGoal("churn_connection", "connections, each with a channel, opened and closed", 2000),
-    ChurnGoal("churn_queue", "transient queues declared and deleted", 3000),
-    ChurnGoal("churn_queue_durable", "durable queues declared and deleted", 1000),
+    ChurnGoal("churn_declare", "transient queues declared", 3000),
+    ChurnGoal("churn_declare_durable", "durable queues declared", 1000),
 )

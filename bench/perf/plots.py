@@ -80,20 +80,22 @@ def plot_versus(rows: Sequence[tuple[str, float | None, float, float | None, flo
     """(scenario, rate, its goal, CPU per message, its goal), all as multiples of another broker's."""
     figure = _figure(1, 2)
     left, right = figure.axes
-    for axes, values, goals, title, side in (
-        (left, [row[1] for row in rows], [row[2] for row in rows], "messages per second, times RabbitMQ's", "right"),
-        (right, [row[3] for row in rows], [row[4] for row in rows], "CPU time per message, part of RabbitMQ's", "left"),
+    for axes, values, goals, title, start in (
+        (left, [row[1] for row in rows], [row[2] for row in rows], "messages per second, times RabbitMQ's", 0.5),
+        (right, [row[3] for row in rows], [row[4] for row in rows], "CPU time per message, part of RabbitMQ's", 0.002),
     ):
         places = range(len(rows))
-        bars = axes.barh(places, [value or 0.0 for value in values], 0.6, label="Warren")
-        axes.bar_label(bars, [_short(value) for value in values], padding=2, fontsize="x-small")
-        axes.scatter(goals, places, marker="|", s=160, color="black", label=f"goal: to the {side}", zorder=3)
-        axes.axvline(1, color="grey", linewidth=1, label="RabbitMQ")
+        bars = axes.barh(places, [value or 0.0 for value in values], 0.6, label="Warren", color="tab:orange")
+        axes.bar_label(bars, [f"{value:.2g}" if value else "" for value in values], label_type="center",
+                       fontsize="small")
+        axes.scatter(goals, places, marker="|", s=160, color="black", label="goal: more on the left, less on the right",
+                     zorder=3)
+        axes.axvline(1, color="tab:blue", linewidth=2, label="RabbitMQ")
         axes.set_yticks(list(places), [row[0] for row in rows])
         axes.invert_yaxis()
-        axes.set(title=title, xscale="log")
-        axes.margins(x=0.15)
-        axes.legend(fontsize="small", loc="best")
+        axes.set(title=title, xscale="log", xlim=(start, None))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    figure.legend(*left.get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=3)
     _save(figure, path)
 
 
