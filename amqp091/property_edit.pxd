@@ -1,5 +1,6 @@
 """Changed copies of the properties of a message, for compiled code; see amqp091/property_edit.pyx."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from amqp091.scanner cimport ContentHeader
 
@@ -25,8 +26,18 @@ cdef struct PropertyEdit:
     size_t added_bytes
 
 
-# Room for n more bytes, counted as used; valid until the next call. MemoryError.
-cdef uint8_t *extend(Scratch *out, size_t n) except NULL
+cdef int enlarge(Scratch *out, size_t wanted) except -1
+
+
+cdef inline uint8_t *extend(Scratch *out, size_t n) except NULL:
+    """Room for n more bytes, counted as used; valid until the next call. MemoryError."""
+    cdef size_t used = out.used
+    if n > out.capacity - used or out.data == NULL:
+        enlarge(out, used + n)
+    out.used = used + n
+    return out.data + used
+
+
 # Forgets the contents, and the memory too where it has grown large.
 cdef void clear_scratch(Scratch *out) noexcept
 cdef void free_scratch(Scratch *out) noexcept
@@ -36,7 +47,6 @@ cdef void free_scratch(Scratch *out) noexcept
 cdef int edit_properties(Scratch *out, const ContentHeader *header, const PropertyEdit *edit) except -1
 
 # Values and fields, for `added`. A name has at most 255 bytes; text_bytes is checked to fit its length word.
-cdef int put_bytes(Scratch *out, const void *source, size_t n) except -1
 cdef int put_name(Scratch *out, const char *name, uint8_t letter) except -1
 cdef int put_longstr(Scratch *out, const uint8_t *text, size_t text_bytes) except -1
 cdef int put_longstr_field(Scratch *out, const char *name, const uint8_t *text, size_t text_bytes) except -1
@@ -44,6 +54,12 @@ cdef int put_int64_field(Scratch *out, const char *name, uint8_t letter, uint64_
 # A length word to be filled in: returns where it is. `end_length` writes how much came behind it.
 cdef size_t begin_length(Scratch *out) except? 0xFFFFFFFFFFFFFFFF
 cdef int end_length(Scratch *out, size_t start) except -1
+
+
+cdef inline int put_bytes(Scratch *out, const void *source, size_t n) except -1:
+    if n:
+        memcpy(extend(out, n), source, n)
+    return 0
 
 
 cdef inline void store32(uint8_t *p, uint32_t value) noexcept nogil:

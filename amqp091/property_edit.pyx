@@ -35,20 +35,17 @@ cdef const char *PROPERTY_LETTERS = "SSTooSSSSLSSSS"
 
 # -- scratch
 
-cdef uint8_t *extend(Scratch *out, size_t n) except NULL:
-    cdef size_t wanted = out.used + n
+cdef int enlarge(Scratch *out, size_t wanted) except -1:
     cdef size_t capacity = out.capacity * 2 if out.capacity else FIRST_CAPACITY_BYTES
     cdef void *grown
-    if wanted > out.capacity or out.data == NULL:
-        if capacity < wanted:
-            capacity = wanted
-        grown = realloc(out.data, capacity)
-        if grown == NULL:
-            raise MemoryError()
-        out.data = <uint8_t *> grown
-        out.capacity = capacity
-    out.used = wanted
-    return out.data + wanted - n
+    if capacity < wanted:
+        capacity = wanted
+    grown = realloc(out.data, capacity)
+    if grown == NULL:
+        raise MemoryError()
+    out.data = <uint8_t *> grown
+    out.capacity = capacity
+    return 0
 
 
 cdef void clear_scratch(Scratch *out) noexcept:
@@ -64,12 +61,6 @@ cdef void free_scratch(Scratch *out) noexcept:
 
 
 # -- values and fields
-
-cdef int put_bytes(Scratch *out, const void *source, size_t n) except -1:
-    if n:
-        memcpy(extend(out, n), source, n)
-    return 0
-
 
 cdef int put_name(Scratch *out, const char *name, uint8_t letter) except -1:
     cdef size_t n = strlen(name)

@@ -109,11 +109,11 @@ cdef int write_letter(EngineState engine, Queue *queue, const Entry *entry, cons
     letter[0] = message[0]
     letter.exchange_bytes = letters.exchange_bytes
     clear_scratch(out)
-    put_bytes(out, letters.text, letters.exchange_bytes)
     if letters.keyed:
         letter.routing_key_bytes = letters.key_bytes
-        put_bytes(out, letters.text + letters.exchange_bytes, letters.key_bytes)
+        put_bytes(out, letters.text, <size_t> letters.exchange_bytes + letters.key_bytes)
     else:
+        put_bytes(out, letters.text, letters.exchange_bytes)
         put_bytes(out, key, message.routing_key_bytes)
     start = out.used
     write_death(out, &engine.burying.fields, header, death, &letters.template)

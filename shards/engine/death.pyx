@@ -18,15 +18,15 @@ replaced at the first death. (rabbit_dead_letter.erl, mc.erl and mc_amqpl.erl of
 
 Decides neither where a dead letter goes nor when. Takes lengths only after they were checked.
 """
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, strlen
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, strlen
 
 from amqp091.property_edit cimport (
-    Name, PropertyEdit, Scratch, begin_length, clear_scratch, edit_properties, end_length, free_scratch, put_bytes,
+    Name, PropertyEdit, Scratch, begin_length, clear_scratch, edit_properties, end_length, extend, free_scratch, put_bytes,
     put_int64_field, put_longstr, put_longstr_field, put_name, store32, store64,
 )
 from amqp091.scanner cimport (
-    PROPERTY_EXPIRATION, ContentHeader, Field, find_field, load32, load64, next_field, parse_properties,
+    PROPERTY_CONTENT_ENCODING, PROPERTY_CONTENT_TYPE, PROPERTY_EXPIRATION, PROPERTY_HEADERS, ContentHeader, Field, find_field, load32, load64, next_field, parse_properties,
 )
 from shards.engine.dying cimport (
     DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_REASONS, DEATH_REJECTED,
@@ -239,20 +239,47 @@ cdef inline void add_to_length(uint8_t *word, int32_t difference) noexcept nogil
     store32(word, load32(word) + <uint32_t> difference)
 
 
-cdef int fill_in(Scratch *fields, const DeathTemplate *template, const Death *death) except -1:
-    """The template with another time and another routing key."""
+cdef inline void fill_in(uint8_t *fields, const DeathTemplate *template, const Death *death) noexcept nogil:
+    """The template with another time and another routing key: filled_bytes of it."""
     cdef size_t rest_at = template.key_at + template.key_bytes
     cdef int32_t longer = <int32_t> death.routing_key_bytes - template.key_bytes
-    put_bytes(fields, template.fields.data, template.key_at)
-    put_bytes(fields, death.routing_key, death.routing_key_bytes)
-    put_bytes(fields, template.fields.data + rest_at, template.fields.used - rest_at)
-    store64(fields.data + template.time_at, death.time_s)
+    memcpy(fields, template.fields.data, template.key_at)
+    memcpy(fields + template.key_at, death.routing_key, death.routing_key_bytes)
+    memcpy(fields + template.key_at + death.routing_key_bytes, template.fields.data + rest_at,
+           template.fields.used - rest_at)
+    store64(fields + template.time_at, death.time_s)
     if longer:
         # x-death, the entry, routing-keys, the key: each is within the one before it
-        add_to_length(fields.data + template.table_at - 1 - 4, longer)
-        add_to_length(fields.data + template.table_at, longer)
-        add_to_length(fields.data + template.key_at - 4 - 1 - 4, longer)
-        add_to_length(fields.data + template.key_at - 4, longer)
+        add_to_length(fields + template.table_at - 1 - 4, longer)
+        add_to_length(fields + template.table_at, longer)
+        add_to_length(fields + template.key_at - 4 - 1 - 4, longer)
+        add_to_length(fields + template.key_at - 4, longer)
+
+
+cdef inline size_t filled_bytes(const DeathTemplate *template, const Death *death) noexcept nogil:
+    return template.fields.used - template.key_bytes + death.routing_key_bytes
+
+
+cdef int put_filled(Scratch *out, const ContentHeader *header, const DeathTemplate *template,
+                    const Death *death) except -1:
+    """The properties of a letter whose message has no headers: they go between the encoding and the rest."""
+    cdef const uint8_t *properties = header.properties
+    cdef size_t n = header.properties_bytes
+    cdef size_t fields_bytes = filled_bytes(template, death)
+    cdef uint16_t flags = header.flags | PROPERTY_HEADERS
+    cdef size_t at = 2
+    cdef uint8_t *to
+    if header.flags & PROPERTY_CONTENT_TYPE:
+        at += 1 + <size_t> properties[at]
+    if header.flags & PROPERTY_CONTENT_ENCODING:
+        at += 1 + <size_t> properties[at]
+    to = extend(out, n + 4 + fields_bytes)
+    to[0] = <uint8_t> (flags >> 8)
+    to[1] = <uint8_t> flags
+    memcpy(to + 2, properties + 2, at - 2)
+    store32(to + at, <uint32_t> fields_bytes)
+    fill_in(to + at + 4, template, death)
+    memcpy(to + at + 4 + fields_bytes, properties + at, n - at)
     return 0
 
 
@@ -272,10 +299,12 @@ cdef int write_death(Scratch *out, Scratch *fields, const ContentHeader *header,
     if earlier_deaths(header, death, &found):
         deaths = &found
         first = FIRST_DEATH_FIELDS
-    clear_scratch(fields)
     common = deaths == NULL and is_common(header, death)
+    if common and header.headers == NULL and fits(template, death):
+        return put_filled(out, header, template, death)
+    clear_scratch(fields)
     if common and fits(template, death):
-        fill_in(fields, template, death)
+        fill_in(extend(fields, filled_bytes(template, death)), template, death)
     else:
         put_fields(fields, header, death, deaths, &made)
         if common:
