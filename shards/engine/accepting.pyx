@@ -20,9 +20,74 @@ from shards.engine.state cimport Consumer, EngineState, Queue, grow_scratch, rea
 from shards.engine.tables cimport queue_at
 
 
+cdef inline bint idle_with_no_ack(const Queue *queue) noexcept:
+    """Whether the next message goes to a consumer without acks, if that can take it."""
+    return queue.open != NULL and queue.open.available.first.no_ack and ready_count(queue) == 0
+
+
+cdef int accept_plain(EngineState engine, Queue *queue, const Message *message) except -1:
+    """What accept does, for one queue without features and a message without a time."""
+    cdef bint durable = queue.durable and message.persistent
+    cdef Consumer *consumer
+    cdef Entry entry
+    if idle_with_no_ack(queue):
+        consumer = next_consumer(engine, queue)
+        if consumer != NULL and consumer.no_ack:
+            entry.delivery_count = 0
+            deliver(engine, consumer, &entry, message)
+            queue.published += 1
+            queue.acknowledged += 1
+            return 0
+    if message.content_bytes >= engine.refused_bytes[durable]:
+        return ACCEPT_NO_ROOM
+    try:
+        engine.store.append(durable, message, &queue.queue_id, &queue.next_number, NULL, 1, &entry)
+    except OSError as error:
+        engine.refusal = error
+        engine.refused_bytes[durable] = message.content_bytes
+        return ACCEPT_NO_ROOM
+    queue.next_number += 1
+    queue.published += 1
+    push_or_deliver(engine, queue, &entry, message)
+    return ACCEPT_DURABLE if durable else 0
+
+
+cdef inline int push_or_deliver(EngineState engine, Queue *queue, Entry *entry, const Message *message) except -1:
+    """A message that was stored, of a queue without features."""
+    cdef Consumer *consumer
+    if queue.open != NULL and ready_count(queue) == 0:
+        consumer = next_consumer(engine, queue)
+        if consumer != NULL:
+            deliver(engine, consumer, entry, message)
+            if consumer.no_ack:
+                engine.store.acked(entry)
+                queue.acknowledged += 1
+            return 0
+    push_ready(&queue.ready, entry)
+    if queue.open != NULL or queue.flooded:
+        touch(engine, queue)
+    return 0
+
+
 cdef int accept(EngineState engine, const Message *message, const uint32_t *queue_ids, uint32_t queue_count,
                 const Origin *origin) except -1:
     """Queues that do not exist (any more) are left out. With an origin it comes from a queue of this shard."""
+    cdef Queue *queue
+    if queue_count == 1 and origin == NULL and message.ttl_ms == NO_TTL and not message.delayed:
+        queue = engine.recent
+        if queue == NULL or queue.queue_id != queue_ids[0]:
+            queue = <Queue *> queue_at(&engine.queues, queue_ids[0])
+            if queue == NULL:
+                return ACCEPT_NOBODY
+            engine.recent = queue
+        if queue.features == NULL:
+            return accept_plain(engine, queue, message)
+    return accept_any(engine, message, queue_ids, queue_count, origin)
+
+
+cdef int accept_any(EngineState engine, const Message *message, const uint32_t *queue_ids, uint32_t queue_count,
+                    const Origin *origin) except -1:
+    """What accept says, for any message and any queues."""
     cdef Queue **queues
     cdef uint32_t *ids
     cdef uint64_t *numbers
@@ -65,7 +130,7 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
                 attributed = True
             durable |= features.keeps_all
             identified += features.window != NULL and features.window.identified
-        if queue.open != NULL and ready_count(queue) == 0 and origin == NULL and (
+        if origin == NULL and idle_with_no_ack(queue) and (
                 queue.features == NULL or takes_directly(queue, message)):
             consumer = next_consumer(engine, queue)
             if consumer != NULL and consumer.no_ack:
@@ -117,15 +182,5 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
             else:
                 take_in(engine, queue, entry, message)
             continue
-        if queue.open != NULL and ready_count(queue) == 0:
-            consumer = next_consumer(engine, queue)
-            if consumer != NULL:
-                deliver(engine, consumer, entry, message)
-                if consumer.no_ack:
-                    engine.store.acked(entry)
-                    queue.acknowledged += 1
-                continue
-        push_ready(&queue.ready, entry)
-        if queue.open != NULL or queue.flooded:
-            touch(engine, queue)
+        push_or_deliver(engine, queue, entry, message)
     return answer
