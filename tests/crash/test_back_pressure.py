@@ -60,7 +60,7 @@ class Bystander(threading.Thread):
         self.join(10)
         self.client.drop()
         assert self.error is None, self.error
-        assert self.turns > 10
+        assert self.turns > 3, "it was hardly served at all"
         assert self.slowest_s < OTHERS_SLOWED_MAX_S, f"a round trip took {self.slowest_s:.2f} s"
 
 
