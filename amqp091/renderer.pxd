@@ -31,6 +31,20 @@ cdef uint8_t *write_deliver(
     const uint8_t *properties, uint32_t properties_bytes,
     const uint8_t *body, uint64_t body_bytes, uint32_t frame_max) noexcept nogil
 
+# the same up to the body: whoever has that elsewhere writes the body frames piece by piece
+cdef size_t deliver_head_bytes(
+    uint8_t consumer_tag_bytes, uint8_t exchange_bytes, uint8_t routing_key_bytes,
+    uint32_t properties_bytes) noexcept nogil
+cdef uint8_t *write_deliver_head(
+    uint8_t *out, uint16_t channel,
+    const uint8_t *consumer_tag, uint8_t consumer_tag_bytes,
+    uint64_t delivery_tag, bint redelivered,
+    const uint8_t *exchange, uint8_t exchange_bytes,
+    const uint8_t *routing_key, uint8_t routing_key_bytes,
+    const uint8_t *properties, uint32_t properties_bytes, uint64_t body_bytes) noexcept nogil
+cdef uint32_t piece_bytes_max(uint32_t frame_max) noexcept nogil
+cdef uint8_t *write_body_head(uint8_t *out, uint16_t channel, uint32_t piece_bytes) noexcept nogil
+
 # basic.get-ok with its content
 cdef size_t get_ok_bytes(
     uint8_t exchange_bytes, uint8_t routing_key_bytes,

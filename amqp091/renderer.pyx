@@ -79,7 +79,7 @@ cdef inline uint8_t *put_frame_end(uint8_t *out) noexcept nogil:
     return out + 1
 
 
-cdef inline uint32_t piece_bytes_max(uint32_t frame_max) noexcept nogil:
+cdef uint32_t piece_bytes_max(uint32_t frame_max) noexcept nogil:
     """How much body a frame holds. A frame_max without room for any is not a frame_max that was negotiated."""
     return (frame_max if frame_max > FRAME_OVERHEAD_BYTES else <uint32_t> UNLIMITED_FRAME_BYTES) - FRAME_OVERHEAD_BYTES
 
@@ -91,15 +91,25 @@ cdef size_t content_bytes(uint32_t properties_bytes, uint64_t body_bytes, uint32
         FRAME_OVERHEAD_BYTES + CONTENT_HEAD_BYTES + properties_bytes + body_bytes + frames * FRAME_OVERHEAD_BYTES)
 
 
+cdef inline uint8_t *write_content_head(
+        uint8_t *out, uint16_t channel, const uint8_t *properties, uint32_t properties_bytes,
+        uint64_t body_bytes) noexcept nogil:
+    out = put_frame_head(out, FRAME_HEADER, channel, CONTENT_HEAD_BYTES + properties_bytes)
+    out = put64(put16(put16(out, CLASS_BASIC), 0), body_bytes)
+    return put_frame_end(put_bytes(out, properties, properties_bytes))
+
+
+cdef uint8_t *write_body_head(uint8_t *out, uint16_t channel, uint32_t piece_bytes) noexcept nogil:
+    return put_frame_head(out, FRAME_BODY, channel, piece_bytes)
+
+
 cdef uint8_t *write_content(
         uint8_t *out, uint16_t channel, const uint8_t *properties, uint32_t properties_bytes,
         const uint8_t *body, uint64_t body_bytes, uint32_t frame_max) noexcept nogil:
     cdef uint64_t left = body_bytes
     cdef uint32_t piece_max = piece_bytes_max(frame_max)
     cdef uint32_t piece
-    out = put_frame_head(out, FRAME_HEADER, channel, CONTENT_HEAD_BYTES + properties_bytes)
-    out = put64(put16(put16(out, CLASS_BASIC), 0), body_bytes)
-    out = put_frame_end(put_bytes(out, properties, properties_bytes))
+    out = write_content_head(out, channel, properties, properties_bytes, body_bytes)
     while left:
         piece = piece_max if left > piece_max else <uint32_t> left
         out = put_frame_head(out, FRAME_BODY, channel, piece)
@@ -118,6 +128,22 @@ cdef size_t deliver_bytes(
         + content_bytes(properties_bytes, body_bytes, frame_max))
 
 
+cdef inline uint8_t *write_deliver_method(
+        uint8_t *out, uint16_t channel,
+        const uint8_t *consumer_tag, uint8_t consumer_tag_bytes,
+        uint64_t delivery_tag, bint redelivered,
+        const uint8_t *exchange, uint8_t exchange_bytes,
+        const uint8_t *routing_key, uint8_t routing_key_bytes) noexcept nogil:
+    out = put_method_head(
+        out, channel, METHOD_DELIVER,
+        <uint32_t> DELIVER_FIXED_BYTES + consumer_tag_bytes + exchange_bytes + routing_key_bytes)
+    out = put_shortstr(out, consumer_tag, consumer_tag_bytes)
+    out = put64(out, delivery_tag)
+    out[0] = 1 if redelivered else 0
+    out = put_shortstr(out + 1, exchange, exchange_bytes)
+    return put_frame_end(put_shortstr(out, routing_key, routing_key_bytes))
+
+
 cdef uint8_t *write_deliver(
         uint8_t *out, uint16_t channel,
         const uint8_t *consumer_tag, uint8_t consumer_tag_bytes,
@@ -126,15 +152,29 @@ cdef uint8_t *write_deliver(
         const uint8_t *routing_key, uint8_t routing_key_bytes,
         const uint8_t *properties, uint32_t properties_bytes,
         const uint8_t *body, uint64_t body_bytes, uint32_t frame_max) noexcept nogil:
-    out = put_method_head(
-        out, channel, METHOD_DELIVER,
-        <uint32_t> DELIVER_FIXED_BYTES + consumer_tag_bytes + exchange_bytes + routing_key_bytes)
-    out = put_shortstr(out, consumer_tag, consumer_tag_bytes)
-    out = put64(out, delivery_tag)
-    out[0] = 1 if redelivered else 0
-    out = put_shortstr(out + 1, exchange, exchange_bytes)
-    out = put_frame_end(put_shortstr(out, routing_key, routing_key_bytes))
+    out = write_deliver_method(
+        out, channel, consumer_tag, consumer_tag_bytes, delivery_tag, redelivered, exchange, exchange_bytes,
+        routing_key, routing_key_bytes)
     return write_content(out, channel, properties, properties_bytes, body, body_bytes, frame_max)
+
+
+cdef size_t deliver_head_bytes(
+        uint8_t consumer_tag_bytes, uint8_t exchange_bytes, uint8_t routing_key_bytes,
+        uint32_t properties_bytes) noexcept nogil:
+    return deliver_bytes(consumer_tag_bytes, exchange_bytes, routing_key_bytes, properties_bytes, 0, 0)
+
+
+cdef uint8_t *write_deliver_head(
+        uint8_t *out, uint16_t channel,
+        const uint8_t *consumer_tag, uint8_t consumer_tag_bytes,
+        uint64_t delivery_tag, bint redelivered,
+        const uint8_t *exchange, uint8_t exchange_bytes,
+        const uint8_t *routing_key, uint8_t routing_key_bytes,
+        const uint8_t *properties, uint32_t properties_bytes, uint64_t body_bytes) noexcept nogil:
+    out = write_deliver_method(
+        out, channel, consumer_tag, consumer_tag_bytes, delivery_tag, redelivered, exchange, exchange_bytes,
+        routing_key, routing_key_bytes)
+    return write_content_head(out, channel, properties, properties_bytes, body_bytes)
 
 
 cdef size_t get_ok_bytes(

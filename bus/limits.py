@@ -21,6 +21,9 @@ LINK_BATCH_BYTES_MAX: Final = 1024 * 1024 * 1024
 LINK_TURN_BATCHES_MAX: Final = 64
 """Batches taken from one link before the others, and the sockets, have their turn."""
 
-
 CONTROL_MESSAGE_BYTES_MAX: Final = 1 << 30
 """A snapshot of the whole topology is one message on the control bus; more than this is no snapshot."""
+
+LENT_BODY_BYTES_MIN: Final = 16 * 1024
+"""A body of this size or more stays in the log until the gateway writes it to the socket. Below it, to copy it along
+costs less than to find it again."""

@@ -62,6 +62,15 @@ class LinkEnd(Protocol):
         """Too much is pending: the caller stops producing until on_writable (send still accepts)."""
     @property
     def closed(self) -> bool: ...
+    @property
+    def shares_files(self) -> bool:
+        """Are both ends on one host, and does this one know what the other has given back?"""
+    @property
+    def sent_position(self) -> int:
+        """Only grows: behind all that was sent. Only where files are shared."""
+    @property
+    def returned_position(self) -> int:
+        """A batch has been given back (`release`) when this is sent_position as it was after its send, or more."""
 
     def send(self, batch: Buffer) -> int:
         """Takes a copy of the bytes; returns the batch's number, from 1. A closed end drops them."""

@@ -54,6 +54,7 @@ cdef enum:
     # flags of DELIVER and GET_OK
     DELIVER_REDELIVERED = 1
     DELIVER_STREAM = 2          # of a stream: its offset is in the record
+    DELIVER_LENT = 4            # the body stays in a file of the shard's log: a LentBody says where
 
 # a variable of a .pxd would belong to a module that does not exist
 cdef extern from *:
@@ -126,6 +127,7 @@ cdef packed struct JsonRecord:
 
 
 # DELIVER and GET_OK: 32 bytes, then exchange, routing key, properties, body; padded.
+# With DELIVER_LENT 32 bytes, a LentBody, exchange, routing key, properties; padded.
 cdef packed struct DeliverRecord:
     uint32_t record_bytes
     uint8_t kind
@@ -139,6 +141,14 @@ cdef packed struct DeliverRecord:
     uint16_t offset_high            # DELIVER_STREAM: bits 32 to 47 of the offset
     uint32_t message_count          # GET_OK: ready messages left in the queue; DELIVER_STREAM: low bits of the offset
     uint32_t queue_id
+
+
+# Where the body of a lent delivery lies: 16 bytes. The shard has told of the file in
+# an event "lend" before, and leaves these bytes as they are until the gateway has
+# given the batch back to the link.
+cdef packed struct LentBody:
+    uint64_t file               # the number that the event gave it
+    uint64_t position           # of the body's first byte
 
 
 # How far the shard has come with this gateway's batches: 24 bytes. Batches are
@@ -161,6 +171,11 @@ cdef packed struct RefusedRecord:
     uint32_t channel                # handle
     uint32_t reserved2
     uint64_t publish_sequence
+
+
+# What a delivery counts in the window of its connection, wherever its body lies.
+cdef inline uint64_t delivered_bytes(const DeliverRecord *record) noexcept nogil:
+    return <uint64_t> record.record_bytes + (record.body_bytes if record.flags & DELIVER_LENT else 0)
 
 
 cdef inline size_t aligned(size_t n) noexcept nogil:

@@ -171,6 +171,7 @@ cdef class RingEnd:
     cdef uint64_t *_out_tail
     cdef uint32_t *_out_waiting
     cdef uint64_t _head
+    cdef uint64_t _promised         # where the head will be when nothing is pending any more
     # receiving
     cdef uint8_t *_in
     cdef uint64_t *_in_head
@@ -204,6 +205,7 @@ cdef class RingEnd:
         self._out_tail = <uint64_t *> (control + TAIL_OFFSET)
         self._out_waiting = <uint32_t *> (control + WAITING_OFFSET)
         self._head = load_acquire(self._out_head)
+        self._promised = self._head
         control = mapping.control + receiving_ring * CONTROL_BYTES
         self._in = mapping.rings[receiving_ring]
         self._in_head = <uint64_t *> (control + HEAD_OFFSET)
@@ -238,10 +240,34 @@ cdef class RingEnd:
                 self.pending_bytes += buffer.len - written
                 if self.pending_bytes > PENDING_BYTES_MAX:
                     self.congested = True
+            self._promised += self._room_for(buffer.len)
         finally:
             PyBuffer_Release(&buffer)
         self.next_batch_number = number + 1
         return number
+
+    cdef uint64_t _room_for(self, uint64_t size) noexcept:
+        """What a batch takes in the ring, cut as `_write` cuts it."""
+        cdef uint64_t whole_max = self._ring_bytes // 2 - HEADER_BYTES
+        cdef uint64_t fragment_max = self._ring_bytes // 4 - HEADER_BYTES
+        cdef uint64_t room = 0, piece
+        while size:
+            piece = fragment_max if size > whole_max else size
+            room += HEADER_BYTES + ((piece + 7) & ~<uint64_t> 7)
+            size -= piece
+        return room
+
+    @property
+    def shares_files(self):
+        return True
+
+    @property
+    def sent_position(self):
+        return self._promised
+
+    @property
+    def returned_position(self):
+        return load_acquire(self._out_tail)
 
     def pump(self):
         """Moves pending bytes into the ring as far as they fit. True where the link was congested and is no longer."""
@@ -352,10 +378,11 @@ cdef class RingEnd:
                 raise LinkBroken(f"{self!r}: a batch over the limit of {BATCH_BYTES_MAX} bytes")
             self._assembled += (position + HEADER_BYTES)[:size]
             self._taken += padded
-            self.release()
             if not flags & FRAGMENT_MORE:
+                # The last piece is given back with the batch: until then its sender keeps what it lends with it.
                 whole, self._assembled = self._assembled, None
                 return memoryview(whole).toreadonly()
+            self.release()
 
     cpdef release(self):
         cdef uint64_t used

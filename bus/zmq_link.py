@@ -61,6 +61,9 @@ class ZmqEnd:
         self._inbox: deque[bytes] = deque()
         self._owed_bytes = 0
         self.on_input: Callable[[], None] = lambda: None
+        # The peer may be anywhere, and says how much it took, but not when it is done with it.
+        self.shares_files = False
+        self.sent_position = self.returned_position = 0
 
     def __repr__(self) -> str:
         return f"<ZmqEnd to {self.peer_role} {self.peer}.{self.peer_incarnation}>"

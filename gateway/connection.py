@@ -278,6 +278,9 @@ class Connection(ConnectionCore):
             self.state = State.CLOSED
             self.gateway.spawn(self.ending.say_farewell(error))
 
+    def on_lent_lost(self, shard: int) -> None:
+        self.crash(OSError(f"a body in the log of shard {shard} cannot be read"))
+
     def crash(self, error: BaseException) -> None:
         """A bug of ours: this connection alone pays for it."""
         logger.error("a handler failed on AMQP connection %s", self, exc_info=error)

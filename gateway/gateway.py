@@ -212,7 +212,19 @@ class Gateway(GatewayCore):
     # the links' callbacks
 
     def on_link_batch(self, link: LinkEnd, view: memoryview) -> None:
-        self.on_batch(link.peer, view)
+        try:
+            self.on_batch(link.peer, view)
+        finally:
+            self._send_lent()
+
+    def _send_lent(self) -> None:
+        """What the batch has lent goes to the sockets before the batch is given back."""
+        for connection in self.take_lent():
+            try:
+                connection.wire.flush()     # type: ignore[attr-defined]  # all of them are Connections
+            finally:
+                connection.keep_lent()
+        self.end_files()
 
     def on_link_up(self, link: LinkEnd) -> None:
         """A fresh shard: it learns its consumers first, then what waited for it."""
@@ -234,6 +246,7 @@ class Gateway(GatewayCore):
         logger.warning("link to shard %d is down", shard)
         self._down_since_s[shard] = self.now_s()
         self.shard_down(shard)
+        self.end_files()
         for queue_id in self.pacing.forget(shard):
             self.set_flooded(queue_id, False)
         self.requests.shard_down(shard)
@@ -270,6 +283,12 @@ class Gateway(GatewayCore):
             return
         if name == "active":
             self._on_active(event)
+            return
+        if name == "lend":
+            self.lend(shard, event["file"], event["path"], event["bytes"])
+            return
+        if name == "lend_end":
+            self.lend_end(shard, event["file"])
             return
         if name == "flood":
             self.set_flooded(event["queue_id"], event["on"])

@@ -58,6 +58,8 @@ cdef class Segment:
     cdef public bint synchronising                  # in a commit ticket under way
     cdef public bint sealed                         # complete on the disk; its descriptors are not needed
     cdef public bint sealing                        # a chore has it: the mappings must stay
+    cdef public uint32_t lent                       # batches under way that name bodies in it
+    cdef public set borrowers                       # who has been told of its data file; None: nobody
     # Where compaction has copied entries to: sorted slots, and for each place << 32 | slot, or a FORWARD_ constant.
     cdef uint32_t *forward_slots
     cdef uint64_t *forward_targets

@@ -19,6 +19,8 @@ class Segment:
     synchronising: bool
     sealing: bool
     sealed: bool
+    lent: int
+    borrowers: set[int] | None
     memory_bytes: int
     salt: int
     live: int

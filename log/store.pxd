@@ -70,6 +70,12 @@ cdef class Store:
     # Done with: the entry never comes back. Frees the segment when it was the last.
     cdef int acked(self, const Entry *entry) except -1
 
+    # The segment that has the stored message's body in its file, and where; None where that is not to be known.
+    # Before anybody else reads it there: Segment.flush.
+    cdef Segment place_of_body(self, const Entry *entry, const Message *message, uint64_t *position)
+    # One user of the segment's data file (Segment.lent) less.
+    cdef int give_back(self, Segment segment) except -1
+
     # Private.
     cdef readonly str durable_directory
     cdef readonly str transient_directory
@@ -106,6 +112,7 @@ cdef class Store:
     cdef uint32_t compacting_slot
     cdef bint compaction_refused
     cdef readonly uint64_t removed_segments
+    cdef readonly list removed_lent                 # segments whose files go, of which somebody was told
 
     cdef int append_record(self, bint durable, const Message *message, const uint32_t *queue_ids,
                            const uint64_t *numbers, const uint32_t *attributes, uint32_t queue_count, Entry *entries,

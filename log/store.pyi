@@ -23,6 +23,7 @@ class Store:
     damaged_records: int
     compactions: int
     removed_segments: int
+    removed_lent: list[Segment]
     compacted_bytes_min: int
 
     def __init__(

@@ -102,6 +102,7 @@ cdef class Store:
         self.dirty = []
         self.synchronising = []
         self.copied = []
+        self.removed_lent = []
         self.compacted_bytes_min = compaction.COMPACTED_BYTES_MIN
         self.spare_bytes_max = segment_bytes + 2 * HEADER_BYTES
         self.chores = deque()
@@ -305,6 +306,40 @@ cdef class Store:
             return 0
         describe(record, message)
         return 1
+
+    cdef Segment place_of_body(self, const Entry *entry, const Message *message, uint64_t *position):
+        cdef Segment segment = self.segment_of(entry)
+        cdef uint32_t slot = entry.slot
+        cdef uint64_t target, start
+        cdef int64_t row
+        cdef const uint8_t *data
+        cdef const StoredRecord *record
+        if segment is None:
+            return None
+        while segment.state == SEGMENT_FORWARDING:
+            row = segment.forward_find(slot)
+            target = segment.forward_targets[row] if row >= 0 else FORWARD_ACKNOWLEDGED
+            if target >= FORWARD_DAMAGED:
+                return None
+            segment = <Segment> self.segments[target >> 32]
+            slot = <uint32_t> target
+        start = <uint64_t> segment.entry(slot).position8 * 8
+        data = segment.base(start)
+        if start == 0 or plausible_record(data, start, segment.data_used_bytes) == 0:
+            return None
+        record = <const StoredRecord *> (data + start)
+        if record.body_bytes != message.body_bytes:
+            return None
+        position[0] = (
+            start + sizeof(StoredRecord) + <uint64_t> record.queue_count * sizeof(RecordQueue)
+            + record.exchange_bytes + record.routing_key_bytes + record.properties_bytes)
+        return segment
+
+    cdef int give_back(self, Segment segment) except -1:
+        segment.lent -= 1
+        if segment.lent == 0 and segment.live == 0 and segment.state <= SEGMENT_COMPLETE:
+            self.emptied(segment)
+        return 0
 
     cdef const IndexEntry *index_of(self, const Entry *entry) noexcept:
         cdef Segment segment = self.segment_of(entry)
@@ -528,7 +563,9 @@ cdef class Store:
             self.segments.append(segment)
 
     cdef int emptied(self, Segment segment) except -1:
-        """Nothing in it is live: it goes, or is used again."""
+        """Nothing in it is live: it goes, or is used again, as soon as nobody reads what was lent of it."""
+        if segment.lent:
+            return 0                # give_back comes here again
         if segment.state == SEGMENT_ACTIVE:
             if not segment.durable and segment.data_used_bytes > REWIND_BYTES:
                 self.next_salt += 1
@@ -549,6 +586,8 @@ cdef class Store:
         if segment.in_memory:
             self.memory_bytes -= segment.memory_bytes
         self.removed_segments += 1
+        if segment.borrowers:
+            self.removed_lent.append(segment)
         self.chores.append(RemoveFiles(segment))
         return 0
 
@@ -589,7 +628,7 @@ cdef class Store:
         for copied_position, segment in waiting:
             if segment.state != SEGMENT_COMPLETE:
                 continue
-            if copied_position > self.durable_position or segment.sealing or segment.synchronising:
+            if copied_position > self.durable_position or segment.sealing or segment.synchronising or segment.lent:
                 self.copied.append((copied_position, segment))
             else:
                 self.forward(segment)

@@ -86,6 +86,7 @@ class Shard:
         logger.info("link from %s %d is up", link.peer_role, link.peer)
         sender = self._sender(link)
         self._ends[sender] = link
+        self.engine.set_borrowing(sender, link.shares_files)
         self._watermarks[sender] = Watermark()
 
     def on_down(self, link: LinkEnd) -> None:
@@ -115,6 +116,8 @@ class Shard:
         if link in self._broken:
             return
         self.engine.now_ms = self._clock_ms()
+        if self.engine.loan_count:
+            self._take_back()
         try:
             if link.serving:
                 self._receive(self._sender(link), view)
@@ -151,6 +154,9 @@ class Shard:
 
     def on_idle(self) -> None:
         """The end of a turn: what it produced leaves, what it appended is committed."""
+        if self.engine.loan_count:
+            self._take_back()
+        self.engine.end_loans()
         self.engine.dispatch()
         for sender, watermark in self._watermarks.items():
             news = watermark.news()
@@ -171,17 +177,20 @@ class Shard:
 
     def _flush(self, minimum_bytes: int) -> None:
         engine = self.engine
-        for sender in engine.pending():
-            batch = engine.outgoing(sender)
-            if len(batch) < minimum_bytes:
-                continue
+        for sender in engine.pending(minimum_bytes):
             link = self._ends.get(sender)
             if link is not None:
-                link.send(batch)
+                link.send(engine.outgoing(sender))
                 if link.congested:
                     engine.set_congested(sender, True)
-            engine.sent(sender)
+            engine.sent(sender, link)
         self.relay.flush(minimum_bytes)
+
+    def _take_back(self) -> None:
+        """Segments that gateways are done with may be used again."""
+        for sender, link in self._ends.items():
+            if link.shares_files:
+                self.engine.returned(sender, link.returned_position)
 
     # callbacks of commits
 
@@ -202,6 +211,9 @@ class Shard:
 
     def tick(self, now_s: float) -> bool:
         """A step of housekeeping; True where more is to be done soon."""
+        if self.engine.loan_count:
+            self._take_back()
+            self.links.schedule()
         self._tell_refusals(now_s)
         self.relay.tick(now_s)
         try:

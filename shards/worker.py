@@ -162,6 +162,7 @@ async def run(context: ProcessContext) -> None:
         requests.close()
         consumed.close()
         links.close()
+        engine.forget_loans()
         commit.close()
         if context.failed is None:
             store.close()

@@ -63,6 +63,13 @@ class ConnectionCore:
         """Appends whole frames to the output."""
     def take_output(self) -> Batch | None:
         """The output so far, as a bytes-like object that is now the caller's to hand to the transport."""
+    @property
+    def has_lent(self) -> bool:
+        """Bodies that lie elsewhere belong to its output."""
+    def send_straight(self, descriptor: int) -> int:
+        """Writes the output to a socket for which nothing waits; returns the bytes that it took. The rest is kept."""
+    def keep_lent(self) -> None:
+        """Copies the lent bodies into the output."""
     def remove_channel(self, number: int) -> None: ...
     def close(self) -> None:
         """The socket is gone or is going: forgets everything, releases all handles; output stays until taken."""
@@ -75,3 +82,6 @@ class ConnectionCore:
     def on_channel_error(self, channel_number: int, error: ChannelError) -> None: ...
     def on_connection_error(self, error: ConnectionLevelError) -> None: ...
     def on_publish_held(self, shard: int) -> None: ...
+    def on_lent_lost(self, shard: int) -> None:
+        """A delivery's body lies in a file that could not be opened. The delivery was dropped, so the connection has to
+        end: then the shard gives the message to somebody else."""

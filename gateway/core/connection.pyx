@@ -15,6 +15,7 @@ from bus.batch cimport Batch
 from gateway.core.confirming cimport finish
 from gateway.core.handles cimport free_handle, handle_value, take_handle
 from gateway.core.ingest cimport ingest
+from gateway.core.lent_output cimport keep_lent, send_straight
 from gateway.core.state cimport (
     PAUSED_BY_HOLD, PAUSED_BY_METHOD, PAUSED_BY_OUTPUT, PAUSED_BY_PACE, ConnectionState, GatewayState, leave_channel,
     list_credit, reserve_output, spare_output,
@@ -122,7 +123,7 @@ cdef class ConnectionCore(ConnectionState):
 
     @property
     def output_bytes(self):
-        return 0 if self.output is None else self.output.size
+        return 0 if self.output is None else self.output.size + self.piece_bytes
 
     @property
     def backlog_bytes(self):
@@ -203,14 +204,27 @@ cdef class ConnectionCore(ConnectionState):
             memcpy(reserve_output(self, frame.shape[0]), &frame[0], frame.shape[0])
 
     def take_output(self):
-        cdef Batch output = self.output
+        cdef Batch output
         self.check_initialised()
+        if self.piece_count:
+            keep_lent(self)
+        output = self.output
         if output is None:
             return None
         self.output = None
         spare_output(self.gateway, output)
         list_credit(self)
         return output
+
+    @property
+    def has_lent(self):
+        return self.piece_count != 0
+
+    def send_straight(self, int descriptor):
+        return send_straight(self, descriptor)
+
+    def keep_lent(self):
+        keep_lent(self)
 
     # end
 

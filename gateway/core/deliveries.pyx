@@ -10,8 +10,9 @@ from libc.stdlib cimport calloc
 
 from amqp091.renderer cimport deliver_bytes, get_ok_bytes, write_deliver, write_get_ok
 from bus.limits cimport CONNECTION_WINDOW_BYTES
-from bus.records cimport DELIVER_REDELIVERED, DELIVER_STREAM, DeliverRecord
+from bus.records cimport DELIVER_LENT, DELIVER_REDELIVERED, DELIVER_STREAM, DeliverRecord, LentBody, delivered_bytes
 from gateway.core.handles cimport handle_value
+from gateway.core.lent_output cimport find_lent, write_lent
 from gateway.core.outgoing cimport append_credit
 from gateway.core.state cimport (
     ChannelState, ConnectionState, Consumer, GatewayState, ShardCredit, know_shard, list_credit, reserve_output,
@@ -32,7 +33,7 @@ cdef int deliver(GatewayState gateway, uint32_t shard, const DeliverRecord *reco
     cdef const uint8_t *exchange
     cdef const uint8_t *routing_key
     cdef const uint8_t *properties
-    cdef const uint8_t *body
+    cdef const uint8_t *body = NULL
     cdef uint32_t properties_bytes = record.properties_bytes
     if consumer == NULL:
         return 0
@@ -42,23 +43,36 @@ cdef int deliver(GatewayState gateway, uint32_t shard, const DeliverRecord *reco
         connection.credit = <ShardCredit *> calloc(gateway.shard_count, sizeof(ShardCredit))
         if connection.credit == NULL:
             raise MemoryError()
-    connection.credit[shard].received_bytes += record.record_bytes
+    connection.credit[shard].received_bytes += delivered_bytes(record)
     if not consumer.no_ack:
         sequence = next_sequence(channel, shard)
         channel.by_shard[shard].delivered += 1
     if channel.closing or connection.closing or connection.is_closed:
         list_credit(connection)
         return 0
+    exchange = <const uint8_t *> record + sizeof(DeliverRecord)
+    if record.flags & DELIVER_LENT:
+        exchange += sizeof(LentBody)
+        body = find_lent(gateway, shard, record)
+        if body == NULL:
+            # As good as lost on the way: the client gets it again, with all else that it has not acknowledged.
+            (<object> connection).on_lent_lost(shard)
+            return 0
     channel.delivery_tag += 1
     if sequence:
         push_unacked(&channel.unacked, channel.delivery_tag, shard, sequence, 0)
-    exchange = <const uint8_t *> record + sizeof(DeliverRecord)
     routing_key = exchange + record.exchange_bytes
     properties = routing_key + record.routing_key_bytes
-    body = properties + properties_bytes
+    if body == NULL:
+        body = properties + properties_bytes
     if record.flags & DELIVER_STREAM:
         consumer.next_offset = offset_of(record) + 1
         add_offset(gateway, offset_of(record), &properties, &properties_bytes)
+    if record.flags & DELIVER_LENT:
+        return write_lent(
+            connection, consumer, channel.delivery_tag, record.flags & DELIVER_REDELIVERED != 0,
+            exchange, record.exchange_bytes, routing_key, record.routing_key_bytes, properties, properties_bytes,
+            body, record.body_bytes)
     write_deliver(
         reserve_output(
             connection,

@@ -43,6 +43,15 @@ class GatewayCore:
     def on_batch(self, shard: int, view: Buffer) -> None:
         """Applies a whole batch in order: DELIVER, GET_OK, WATERMARK, REFUSED here, JSON through on_json.
         Raises ValueError where a record's lengths lie (the link is then to be treated as broken)."""
+    def lend(self, shard: int, number: int, path: str, mapped_bytes: int) -> None:
+        """A file of the shard's log, of which deliveries will name parts by that number. OSError where it is gone."""
+    def lend_end(self, shard: int, number: int) -> None:
+        """Nothing more of that file will be named."""
+    def take_lent(self) -> list[ConnectionCore]:
+        """After each batch, before it is given back: connections whose output names lent bodies, each once. Each is to
+        be written (ConnectionCore.send_straight) or to have its bodies copied (keep_lent)."""
+    def end_files(self) -> None:
+        """After that: files that have ended are let go."""
     def shard_up(self, shard: int, next_batch_number: int = 1) -> None:
         """The link stands, to a fresh incarnation. Shards start as down. What was published to it meanwhile is
         in its outgoing batch."""

@@ -8,9 +8,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, realloc
 
 from bus.batch cimport Batch
+from bus.lent cimport LentFile
 from bus.records cimport (
-    KIND_DELIVER, KIND_GET_OK, KIND_REFUSED, KIND_WATERMARK, RECORD_ALIGNMENT, DeliverRecord, JsonRecord,
-    RecordHeader, RefusedRecord, WatermarkRecord,
+    DELIVER_LENT, KIND_DELIVER, KIND_GET_OK, KIND_REFUSED, KIND_WATERMARK, RECORD_ALIGNMENT, DeliverRecord, JsonRecord,
+    LentBody, RecordHeader, RefusedRecord, WatermarkRecord,
 )
 from bus.records cimport KIND_EVENT as EVENT
 from bus.records cimport KIND_REQUEST as REQUEST
@@ -44,6 +45,7 @@ cdef class GatewayCore(GatewayState):
             raise MemoryError()
         self.shard_count = shard_count
         self.batches = [Batch() for _ in range(shard_count)]
+        self.lent_files = [{} for _ in range(shard_count)]
         self.max_message_bytes = max_message_bytes
 
     cdef ShardState *shard_at(self, uint32_t shard) except NULL:
@@ -112,6 +114,28 @@ cdef class GatewayCore(GatewayState):
                 self.apply(shard, &view[0], view.shape[0])
         finally:
             finish(self)
+
+    # bodies that stay in a shard's log
+
+    def lend(self, uint32_t shard, uint64_t number, str path not None, uint64_t mapped_bytes):
+        self.shard_at(shard)
+        (<dict> self.lent_files[shard])[number] = LentFile(path, mapped_bytes)
+
+    def lend_end(self, uint32_t shard, uint64_t number):
+        self.shard_at(shard)
+        file = (<dict> self.lent_files[shard]).pop(number, None)
+        if file is not None:
+            self.ended_files.append(file)
+
+    def take_lent(self):
+        cdef list connections = self.lent_connections
+        self.lent_connections = []
+        return connections
+
+    def end_files(self):
+        if self.lent_connections:
+            raise RuntimeError("there is output that names them")
+        self.ended_files.clear()
 
     cdef int apply(self, uint32_t shard, const uint8_t *data, size_t n) except -1:
         cdef const RecordHeader *record
@@ -205,6 +229,8 @@ cdef class GatewayCore(GatewayState):
         state.lost = False
         state.congested = False
         (<Batch> self.batches[shard]).clear()
+        self.ended_files.extend((<dict> self.lent_files[shard]).values())
+        (<dict> self.lent_files[shard]).clear()
         for request_id in [key for key, expected in self.expected_gets.items() if expected[1] == shard]:
             del self.expected_gets[request_id]
         for slot in range(self.connections.count):
@@ -275,6 +301,11 @@ cdef int check_deliver(const DeliverRecord *record) except -1:
     content_bytes = (
         <uint64_t> record.exchange_bytes + record.routing_key_bytes + record.properties_bytes + record.body_bytes
     )
+    if record.flags & DELIVER_LENT:
+        if record.kind != KIND_DELIVER or record.body_bytes == 0:
+            raise ValueError("nothing is lent that way")
+        content_bytes += sizeof(LentBody)
+        content_bytes -= record.body_bytes
     if content_bytes > record.record_bytes - sizeof(DeliverRecord):
         raise ValueError("a delivery's lengths do not fit its record")
     if record.properties_bytes < PROPERTY_FLAGS_BYTES:

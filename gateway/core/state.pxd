@@ -41,6 +41,9 @@ cdef class GatewayState:
     cdef dict expected_gets             # request id: (channel, shard, no_ack)
     cdef Scratch offset_field           # of one delivery: stream_offsets.pyx
     cdef Scratch edited
+    cdef list lent_files                # per shard: LentFile by number
+    cdef list ended_files               # of which the shard says that they are gone, until the batch is done
+    cdef list lent_connections          # connections with pieces in their output
 
 
 # What shards have sent to a connection's consumers, and how much of it CREDIT has returned.
@@ -55,6 +58,13 @@ cdef enum:
     PAUSED_BY_HOLD = 2
     PAUSED_BY_OUTPUT = 4
     PAUSED_BY_PACE = 8
+
+
+# Bytes of a connection's output that lie elsewhere: lent_output.pyx.
+cdef struct Piece:
+    size_t offset               # in the output: it goes before what is there
+    const uint8_t *data
+    size_t size
 
 
 cdef class ConnectionState:
@@ -86,6 +96,10 @@ cdef class ConnectionState:
     cdef size_t backlog_end
     cdef size_t backlog_capacity
     cdef Batch output                   # None while there is none
+    cdef Piece *pieces
+    cdef uint32_t piece_count
+    cdef uint32_t piece_capacity
+    cdef size_t piece_bytes
     cdef ShardCredit *credit            # per shard; NULL until the first delivery
 
 
@@ -177,5 +191,6 @@ cdef int list_confirm(ChannelState channel) except -1
 cdef int list_settled(ChannelState channel) except -1
 cdef int list_credit(ConnectionState connection) except -1
 cdef void free_consumers(ChannelState channel) noexcept
+cdef Batch fresh_output(GatewayState gateway)
 cdef int spare_output(GatewayState gateway, Batch taken) except -1
 cdef uint8_t *reserve_output(ConnectionState connection, size_t n) except NULL

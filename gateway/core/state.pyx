@@ -40,6 +40,9 @@ cdef class GatewayState:
         self.dirty_connections = []
         self.spare_outputs = []
         self.expected_gets = {}
+        self.lent_files = []
+        self.ended_files = []
+        self.lent_connections = []
 
     def __dealloc__(self):
         cdef uint32_t shard
@@ -66,6 +69,7 @@ cdef class ConnectionState:
     def __dealloc__(self):
         free(self.by_number)
         free(self.backlog)
+        free(self.pieces)
         free(self.credit)
 
 

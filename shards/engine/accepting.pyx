@@ -3,14 +3,14 @@
 
 It comes from a gateway or another shard (ingest.pyx), or out of a queue of this shard in which it died (burying.pyx).
 A message whose queue is idle goes straight to the consumer whose turn it is, without the detour over the ready ring;
-to a consumer without acks even without the store, as nothing of it remains.
+to a consumer without acks even without the store, as nothing of it remains (unless it is large: lending.pyx).
 """
 from libc.stdint cimport uint32_t, uint64_t
 
 from log.formats cimport NO_TTL, RECORD_QUEUE_SETTLED, ttl_attribute
 from log.store cimport Entry, Message
 from shards.engine.deduplication cimport is_duplicate, remember
-from shards.engine.dispatch cimport deliver, next_consumer
+from shards.engine.dispatch cimport deliver, deliver_unstored, next_consumer, worth_lending
 from shards.engine.features cimport Features
 from shards.engine.placing cimport (
     ADMITTED, REFUSED, admit, admit_dead, features_for, take_in, take_in_dead, takes_directly,
@@ -96,7 +96,6 @@ cdef int accept_any(EngineState engine, const Message *message, const uint32_t *
     cdef Features *features
     cdef Consumer *consumer
     cdef int verdict, answer = ACCEPT_NOBODY
-    cdef Entry unstored
     cdef Entry *entry
     cdef uint32_t i, stored = 0, identified = 0
     cdef bint durable = False
@@ -133,11 +132,8 @@ cdef int accept_any(EngineState engine, const Message *message, const uint32_t *
         if origin == NULL and idle_with_no_ack(queue) and (
                 queue.features == NULL or takes_directly(queue, message)):
             consumer = next_consumer(engine, queue)
-            if consumer != NULL and consumer.no_ack:
-                unstored.delivery_count = 0
-                deliver(engine, consumer, &unstored, message)
-                queue.published += 1
-                queue.acknowledged += 1
+            if consumer != NULL and consumer.no_ack and not worth_lending(consumer, message):
+                deliver_unstored(engine, consumer, message)
                 continue
         if queue.durable and message.persistent:
             durable = True

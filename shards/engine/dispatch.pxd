@@ -8,9 +8,11 @@ from shards.engine.state cimport Channel, Consumer, EngineState, Gateway, Queue
 
 cdef bint can_take(EngineState engine, Consumer *consumer) noexcept
 cdef DeliverRecord *append_deliver(EngineState engine, Gateway *gateway, Queue *queue, const Entry *entry,
-                                   const Message *message) except NULL
+                                   const Message *message, const Entry *stored) except NULL
 cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept
 cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Message *message) except -1
+cdef int deliver_unstored(EngineState engine, Consumer *consumer, const Message *message) except -1
+cdef bint worth_lending(const Consumer *consumer, const Message *message) noexcept
 cdef int dispatch_queue(EngineState engine, Queue *queue) except -1
 cdef int dispatch_touched(EngineState engine) except -1
 cdef bint get_one(EngineState engine, Queue *queue, Channel *channel, uint32_t request_id, bint no_ack) except -1

@@ -12,12 +12,15 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from bus.batch cimport Batch
-from bus.limits cimport CONNECTION_WINDOW_BYTES
-from bus.records cimport DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, DeliverRecord, aligned
+from bus.limits cimport CONNECTION_WINDOW_BYTES, LENT_BODY_BYTES_MIN
+from bus.records cimport (
+    DELIVER_LENT, DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, DeliverRecord, LentBody, aligned, delivered_bytes,
+)
 from log.store cimport Entry, Message
 from shards.engine.consumer_timeout cimport watch
 from shards.engine.features cimport UNLIMITED
 from shards.engine.flood cimport watch_flood
+from shards.engine.lending cimport lend
 from shards.engine.placing cimport drop_expired, left_ready, watch_head
 from shards.engine.reading cimport dispatch_stream
 from shards.engine.ready cimport drop_first, first_entry
@@ -25,7 +28,7 @@ from shards.engine.redelivery cimport count_deliveries
 from shards.engine.returning cimport note_delivery
 from shards.engine.state cimport (
     OUTGOING_TURN_BYTES_MAX, OWNER_IS_QUEUE, Channel, Connection, Consumer, EngineState, Gateway, Level, Queue, enlist,
-    outgoing_of, ready_count, unlist, untouch,
+    outgoing_bytes, outgoing_of, ready_count, unlist, untouch,
 )
 from shards.engine.unacked_ring cimport push_unacked
 
@@ -61,7 +64,7 @@ cdef bint can_take(EngineState engine, Consumer *consumer) noexcept:
             consumer.level.asking += 1
     elif channel.connection.delivered_bytes - channel.connection.credited_bytes >= CONNECTION_WINDOW_BYTES:
         enlist(consumer, &channel.connection.waiting)
-    elif channel.gateway.congested or outgoing_of(channel.gateway).size >= OUTGOING_TURN_BYTES_MAX:
+    elif channel.gateway.congested or outgoing_bytes(channel.gateway) >= OUTGOING_TURN_BYTES_MAX:
         enlist(consumer, &channel.gateway.waiting)
     else:
         return True
@@ -81,14 +84,23 @@ cdef Consumer *next_consumer(EngineState engine, Queue *queue) noexcept:
 
 
 cdef inline DeliverRecord *append_record(EngineState engine, Gateway *gateway, uint8_t kind, Queue *queue,
-                                         const Entry *entry, const Message *message) except NULL:
-    """DELIVER or GET_OK with its content, but for what tells them apart."""
-    cdef size_t used = sizeof(DeliverRecord) + message.content_bytes
+                                         const Entry *entry, const Message *message, const Entry *stored) except NULL:
+    """DELIVER or GET_OK with its content, but for what tells them apart. `stored`: where the log has the message, if
+    its body may stay there; or NULL."""
+    cdef size_t copied_bytes = message.content_bytes, used = sizeof(DeliverRecord)
     cdef size_t record_bytes, properties_bytes = message.properties_bytes
     cdef size_t head_bytes = <size_t> message.exchange_bytes + message.routing_key_bytes
     cdef const uint8_t *properties = NULL
     cdef uint8_t *place
     cdef DeliverRecord *record
+    cdef LentBody body
+    cdef bint lent = (
+        message.body_bytes >= LENT_BODY_BYTES_MIN and stored != NULL and gateway.borrows
+        and lend(engine, gateway, stored, message, &body))
+    if lent:
+        copied_bytes -= message.body_bytes
+        used += sizeof(LentBody)
+    used += copied_bytes
     if entry.delivery_count:
         properties = count_deliveries(
             engine, message.content + head_bytes, entry.delivery_count, &properties_bytes)
@@ -107,23 +119,29 @@ cdef inline DeliverRecord *append_record(EngineState engine, Gateway *gateway, u
     record.offset_high = 0
     record.message_count = 0
     record.queue_id = queue.queue_id
-    if properties == NULL:
-        memcpy(place + sizeof(DeliverRecord), message.content, message.content_bytes)
-    else:
-        memcpy(place + sizeof(DeliverRecord), message.content, head_bytes)
-        memcpy(place + sizeof(DeliverRecord) + head_bytes, properties, properties_bytes)
-        memcpy(
-            place + sizeof(DeliverRecord) + head_bytes + properties_bytes,
-            message.content + head_bytes + message.properties_bytes, message.body_bytes)
     if record_bytes != used:
         memset(place + used, 0, record_bytes - used)
+    place += sizeof(DeliverRecord)
+    if lent:
+        record.flags |= DELIVER_LENT
+        memcpy(place, &body, sizeof(LentBody))
+        place += sizeof(LentBody)
+    if properties == NULL:
+        memcpy(place, message.content, copied_bytes)
+    else:
+        memcpy(place, message.content, head_bytes)
+        memcpy(place + head_bytes, properties, properties_bytes)
+        if not lent:
+            memcpy(
+                place + head_bytes + properties_bytes,
+                message.content + head_bytes + message.properties_bytes, message.body_bytes)
     return record
 
 
 cdef DeliverRecord *append_deliver(EngineState engine, Gateway *gateway, Queue *queue, const Entry *entry,
-                                   const Message *message) except NULL:
+                                   const Message *message, const Entry *stored) except NULL:
     """DELIVER with its content; the consumer is the caller's to name."""
-    return append_record(engine, gateway, KIND_DELIVER, queue, entry, message)
+    return append_record(engine, gateway, KIND_DELIVER, queue, entry, message, stored)
 
 
 cdef inline int hold(EngineState engine, Channel *channel, Queue *queue, Entry *entry, uintptr_t owner) except -1:
@@ -147,9 +165,9 @@ cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Mes
     otherwise the caller's to be done with."""
     cdef Channel *channel = consumer.channel
     cdef Queue *queue = consumer.queue
-    cdef DeliverRecord *record = append_record(engine, channel.gateway, KIND_DELIVER, queue, entry, message)
+    cdef DeliverRecord *record = append_record(engine, channel.gateway, KIND_DELIVER, queue, entry, message, entry)
     record.consumer = consumer.handle
-    channel.connection.delivered_bytes += record.record_bytes
+    channel.connection.delivered_bytes += delivered_bytes(record)
     queue.delivered += 1
     if entry.delivery_count:
         queue.redelivered += 1
@@ -158,6 +176,29 @@ cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Mes
         consumer.unacked += 1
         if channel.limited:
             channel.credit -= 1
+    consumer.level.available.first = consumer.next
+    return 0
+
+
+cdef bint worth_lending(const Consumer *consumer, const Message *message) noexcept:
+    """Whether to store a message costs less than to copy it along: not where it would go to the disk."""
+    return (
+        message.body_bytes >= LENT_BODY_BYTES_MIN and consumer.channel.gateway.borrows
+        and not (message.persistent and consumer.queue.durable))
+
+
+cdef int deliver_unstored(EngineState engine, Consumer *consumer, const Message *message) except -1:
+    """To a consumer without acks, of a message that the log does not have."""
+    cdef Queue *queue = consumer.queue
+    cdef Entry unstored
+    cdef DeliverRecord *record
+    unstored.delivery_count = 0
+    record = append_record(engine, consumer.channel.gateway, KIND_DELIVER, queue, &unstored, message, NULL)
+    record.consumer = consumer.handle
+    consumer.channel.connection.delivered_bytes += record.record_bytes
+    queue.published += 1
+    queue.delivered += 1
+    queue.acknowledged += 1
     consumer.level.available.first = consumer.next
     return 0
 
@@ -228,7 +269,7 @@ cdef bint get_one(EngineState engine, Queue *queue, Channel *channel, uint32_t r
     if queue.features != NULL:
         left_ready(engine, queue, message.body_bytes)
         watch_head(engine, queue)
-    record = append_record(engine, channel.gateway, KIND_GET_OK, queue, &entry, &message)
+    record = append_record(engine, channel.gateway, KIND_GET_OK, queue, &entry, &message, NULL)
     record.consumer = request_id
     left = ready_count(queue)
     record.message_count = 0xFFFFFFFF if left > 0xFFFFFFFF else <uint32_t> left

@@ -36,6 +36,9 @@ from shards.engine.dying cimport DEATH_DELIVERY_LIMIT, DEATH_EXPIRED, DEATH_MAXL
 from shards.engine.features cimport UNLIMITED, features_memory_bytes, new_lanes
 from shards.engine.flood cimport watch_flood
 from shards.engine.ingest cimport apply_records
+from shards.engine.lending cimport (
+    end_loans, forget_loans, loans_dropped, loans_returned, loans_sent, prepare_loans,
+)
 from shards.engine.members cimport (
     add_consumer, channel_for, connection_for, remove_channel, remove_connection, remove_consumer, remove_gateway,
     set_prefetch,
@@ -51,7 +54,7 @@ from shards.engine.returned_heap cimport free_returned
 from shards.engine.settling cimport forget_queue, requeue_all
 from shards.engine.single_active cimport fill_place
 from shards.engine.state cimport (
-    Channel, Connection, Consumer, EngineState, Gateway, Queue, free_queue, outgoing_of, ready_count, touch, untouch,
+    Channel, Connection, Consumer, EngineState, Gateway, Queue, free_queue, outgoing_bytes, outgoing_of, ready_count, touch, untouch,
     wake,
 )
 from shards.engine.stream cimport Reader, Stream, free_reader, new_reader, new_stream, stream_memory_bytes
@@ -135,18 +138,27 @@ cdef class Engine(EngineState):
             self.settle_credit()
 
     def outgoing(self, uint32_t gateway) -> Batch:
-        """What waits to be sent to the gateway; `sent` when it was."""
-        self.gateway_at(gateway)
+        """What is to be sent to the gateway now; `sent` when it was. OSError where the log cannot be written."""
+        cdef Gateway *there = self.gateway_at(gateway)
+        if there.lent_bytes:
+            prepare_loans(there)
         return self.batches[gateway]
 
-    def pending(self) -> list:
-        """The gateways whose outgoing batch is not empty."""
+    def pending(self, uint64_t minimum_bytes=0) -> list:
+        """The gateways whose outgoing batch is not empty, and brings them so much or more."""
         cdef uint32_t i
-        return [i for i in range(self.sender_count) if outgoing_of(&self.gateways[i]).size]
+        return [
+            i for i in range(self.sender_count)
+            if outgoing_of(&self.gateways[i]).size and outgoing_bytes(&self.gateways[i]) >= minimum_bytes]
 
-    def sent(self, uint32_t gateway) -> None:
-        """The outgoing batch was given to the link (or there is none): consumers that waited for that go on."""
+    def sent(self, uint32_t gateway, link=None) -> None:
+        """The outgoing batch was given to the link (None: there is none): consumers that waited for that go on."""
         cdef Gateway *there = self.gateway_at(gateway)
+        if there.lent_bytes:
+            if link is None:
+                loans_dropped(self, there)
+            else:
+                loans_sent(self, there, link.sent_position)
         outgoing_of(there).clear()
         if not there.congested:
             wake(self, &there.waiting)
@@ -157,6 +169,25 @@ cdef class Engine(EngineState):
         there.congested = congested
         if not congested:
             wake(self, &there.waiting)
+
+    def set_borrowing(self, uint32_t gateway, bint borrows) -> None:
+        """Whether the gateway can read the files of the log: large bodies then stay there (lending.pyx)."""
+        self.gateway_at(gateway).borrows = borrows
+
+    def returned(self, uint32_t gateway, uint64_t position) -> None:
+        """The gateway has given back everything before that position of its link."""
+        loans_returned(self, self.gateway_at(gateway), position)
+
+    def forget_loans(self) -> None:
+        """At the end, when all links are closed: nothing is lent any more."""
+        cdef uint32_t i
+        for i in range(self.sender_count):
+            forget_loans(self, &self.gateways[i])
+
+    def end_loans(self) -> None:
+        """Gateways are told of files that they know and that are gone."""
+        if self.store.removed_lent:
+            end_loans(self)
 
     @property
     def idle(self) -> bool:
@@ -637,6 +668,8 @@ cdef class Engine(EngineState):
         remove_gateway(self, there, unused)
         there.congested = False
         outgoing_of(there).clear()
+        there.borrows = False
+        forget_loans(self, there)
         return unused
 
     # -- figures

@@ -9,7 +9,7 @@ Consumers take turns of a few messages each, and streams take turns with other q
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from amqp091.scanner cimport ContentHeader, Field, find_field, parse_properties
-from bus.records cimport DELIVER_STREAM, DeliverRecord
+from bus.records cimport DELIVER_STREAM, DeliverRecord, delivered_bytes
 from log.store cimport Entry, Message
 from shards.engine.dispatch cimport append_deliver, can_take
 from shards.engine.state cimport Channel, Consumer, EngineState, Queue, enlist, touch
@@ -103,23 +103,24 @@ cdef bint wants(const Reader *reader, const Message *message) noexcept:
     return reader_wants(reader, NULL, 0)
 
 
-cdef uint32_t give(EngineState engine, Consumer *consumer, uint64_t offset, const Message *message) except 0:
+cdef uint64_t give(EngineState engine, Consumer *consumer, uint64_t offset, const Message *message) except 0:
     """To the consumer; returns the bytes that its gateway gets."""
     cdef Channel *channel = consumer.channel
     cdef Queue *queue = consumer.queue
-    cdef Entry entry
+    cdef Entry entry, stored
     cdef DeliverRecord *record
+    fill_from_slot(&stored, offset, slot_at(queue.features.stream, offset))
     entry.number = offset + 1
     entry.segment = NO_SEGMENT      # settling it must never reach the log
     entry.slot = entry.position8 = 0
     entry.flags = 0
     entry.delivery_count = entry.priority = 0
-    record = append_deliver(engine, channel.gateway, queue, &entry, message)
-    record.flags = DELIVER_STREAM
+    record = append_deliver(engine, channel.gateway, queue, &entry, message, &stored)
+    record.flags |= DELIVER_STREAM
     record.message_count = <uint32_t> offset
     record.offset_high = <uint16_t> (offset >> 32)
     record.consumer = consumer.handle
-    channel.connection.delivered_bytes += record.record_bytes
+    channel.connection.delivered_bytes += delivered_bytes(record)
     push_unacked(&channel.unacked, channel.delivery_sequence + 1, &entry, <uintptr_t> consumer)
     channel.delivery_sequence += 1
     queue.unacked += 1
@@ -127,7 +128,7 @@ cdef uint32_t give(EngineState engine, Consumer *consumer, uint64_t offset, cons
     consumer.unacked += 1
     if channel.limited:
         channel.credit -= 1
-    return record.record_bytes
+    return delivered_bytes(record)
 
 
 cdef bint has_more(const Consumer *consumer) noexcept:
@@ -136,7 +137,7 @@ cdef bint has_more(const Consumer *consumer) noexcept:
     return next_offset(stream, consumer.reader.next) < stream.durable_end
 
 
-cdef uint32_t read_on(EngineState engine, Consumer *consumer) except? 0:
+cdef uint64_t read_on(EngineState engine, Consumer *consumer) except? 0:
     """The next message for a consumer that can take one: bytes given, or 0 where it found none for it."""
     cdef Stream *stream = consumer.queue.features.stream
     cdef Reader *reader = consumer.reader
@@ -158,8 +159,8 @@ cdef int dispatch_stream(EngineState engine, Queue *queue) except -1:
     """Until no consumer can take more, or other queues are to have their turn."""
     cdef Consumer *consumer
     cdef Consumer *before = NULL
-    cdef uint32_t run = 0, given_bytes
-    cdef uint64_t visit_bytes = 0
+    cdef uint32_t run = 0
+    cdef uint64_t visit_bytes = 0, given_bytes
     while queue.open != NULL:
         consumer = queue.open.available.first
         if consumer != before:

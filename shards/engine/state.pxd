@@ -128,11 +128,14 @@ cdef struct Connection:
 cdef struct Gateway:
     uint32_t index
     bint congested                  # the link is full
+    bint borrows                    # it can read the files of the log
+    uint64_t lent_bytes             # of bodies that the outgoing batch names, see lending.pyx
     HandleTable connections
     HandleTable channels
     HandleTable consumers
     ConsumerList waiting
     void *outgoing                  # Batch, borrowed: EngineState.batches owns it
+    void *loans                     # Loans, borrowed: EngineState.loans owns it
 
 
 # Another shard, as one that this one hands messages over to: relay.pxd.
@@ -163,6 +166,8 @@ cdef class EngineState:
     cdef public uint64_t now_ms
     cdef Gateway *gateways
     cdef list batches
+    cdef list loans                             # by sender, see lending.pyx
+    cdef readonly uint64_t loan_count           # batches under way that name bodies in the log
     cdef RelayTarget *targets                   # by shard
     cdef list relay_batches
     cdef bint relay_closed                      # nothing more is handed over
@@ -226,6 +231,11 @@ cdef inline uint64_t ready_count(const Queue *queue) noexcept:
 
 cdef inline Batch outgoing_of(const Gateway *gateway):
     return <Batch> gateway.outgoing
+
+
+cdef inline uint64_t outgoing_bytes(const Gateway *gateway) noexcept:
+    """What the gateway is about to get, wherever it lies."""
+    return (<Batch> gateway.outgoing).size + gateway.lent_bytes
 
 
 # -- lists of consumers

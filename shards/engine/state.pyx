@@ -12,6 +12,7 @@ from bus.batch cimport Batch
 from log.store cimport Entry, Store
 from shards.engine.burial_state cimport free_burying
 from shards.engine.features cimport UNLIMITED, free_features
+from shards.engine.lending cimport Loans
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.relay_window cimport free_window
 from shards.engine.returned_heap cimport free_returned
@@ -32,6 +33,7 @@ cdef class EngineState:
         cdef uint32_t i, sender_count = gateway_count + shard_count
         self.store = store
         self.batches = [Batch() for _ in range(sender_count)]
+        self.loans = [Loans() for _ in range(sender_count)]
         self.relay_batches = [Batch() for _ in range(shard_count)]
         self.gateways = <Gateway *> calloc(max(1, sender_count), sizeof(Gateway))
         if self.gateways == NULL:
@@ -49,6 +51,7 @@ cdef class EngineState:
         for i in range(sender_count):
             self.gateways[i].index = i
             self.gateways[i].outgoing = <void *> self.batches[i]
+            self.gateways[i].loans = <void *> self.loans[i]
         self.moves = {}
         self.burying.waiting_until_ms = UNLIMITED
         self.burying.routes_version = -1

@@ -131,6 +131,24 @@ def test_a_producer_that_waits_for_room_is_rung_when_there_is_some(pair: Pair) -
     assert pair.gateway.pending_bytes == 0
 
 
+@pytest.mark.parametrize("size", [1, 8, 30_000, 40_000, 200_000], ids=lambda size: f"{size} bytes")
+def test_the_sender_knows_when_a_batch_is_given_back(pair: Pair, size: int) -> None:
+    """Not before the receiver is done with it, in however many pieces it came."""
+    assert pair.shard.shares_files
+    pair.shard.send(b"before")
+    pair.shard.send(bytes(size))
+    behind = pair.shard.sent_position
+    assert bytes(pair.gateway.receive()) == b"before"
+    batch = None
+    while batch is None:
+        pair.shard.pump()
+        batch = pair.gateway.receive()
+    assert len(batch) == size
+    assert pair.shard.returned_position < behind
+    pair.gateway.release()
+    assert pair.shard.returned_position == behind == pair.shard.sent_position
+
+
 def test_closing_drops_what_is_pending(pair: Pair) -> None:
     pair.gateway.send(bytes(1_000_000))
     pair.gateway.close()

@@ -94,6 +94,7 @@ class Connection(ConnectionCore):
         self.methods: list[tuple[int, int, int, bytes]] = []
         self.errors: list[tuple[int, AMQPError]] = []
         self.held: list[int] = []
+        self.lost: list[int] = []
         self.ways: Callable[..., Way] | None = None     # answers instead of `routes`
         self.on_method_do: Callable[..., Any] | None = None
         self.routes: dict[Any, Any] = {
@@ -126,6 +127,9 @@ class Connection(ConnectionCore):
 
     def on_publish_held(self, shard: int) -> None:
         self.held.append(shard)
+
+    def on_lent_lost(self, shard: int) -> None:
+        self.lost.append(shard)
 
     def sees(self) -> list[frames.Sent]:
         """What the client got since the last look."""

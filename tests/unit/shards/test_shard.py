@@ -36,6 +36,8 @@ class Link:
         self.congested = False
         self.batches: list[bytes] = []
         self.next_batch_number = 1
+        self.shares_files = False
+        self.sent_position = self.returned_position = 0
 
     def send(self, batch: Any) -> int:
         self.batches.append(bytes(batch))
