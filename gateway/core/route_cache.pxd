@@ -48,6 +48,7 @@ cdef struct RouteKey:
 
 
 cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key) noexcept
-# `way` None: see CachedRoute. The key must not be in the table. Does nothing where it is too long to be kept.
+# `way` None: see CachedRoute. The key must not be in the table. Does nothing where it is too long to be kept, or where
+# too many others are in its place.
 cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except -1
 cdef void forget_routes(RouteCache *cache) noexcept

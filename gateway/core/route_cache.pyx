@@ -2,9 +2,10 @@
 """The table in which a channel remembers routes.
 
 Its key is (exchange, routing key), or the exchange alone where that says it all, and also, where they count, the
-encoded headers table and the further routing keys of CC and BCC. It holds ROUTES_MAX routes and starts over when it is
-full: a publisher with more distinct keys pays the Python side's lookup, never memory. Keys are hashed with a seed per
-process; a table this small stays harmless even where every key collides.
+encoded headers table and the further routing keys of CC and BCC. It starts over when it is full: a publisher with more
+distinct keys pays the Python side's lookup, never memory. Full is ROUTES_MAX routes, or ROUTES_MODEST where the channels
+of the process remember ROUTES_ALL_MAX together. Keys are hashed with a seed per process, and one that finds PLACES_MAX
+places taken is not remembered, so keys that were made to collide cost no more than others that are always new.
 
 It never decides where a message goes: that is the hook ChannelCore.route.
 """
@@ -17,14 +18,22 @@ import os
 
 cdef enum:
     FIRST_CAPACITY = 8
-    CAPACITY_MAX = 2048
-    ROUTES_MAX = CAPACITY_MAX // 2
+    # 110 bytes each with its key, in a table that is half full at most
+    ROUTES_MAX = 1 << 16
+    ROUTES_MODEST = 1 << 10
+    ROUTES_ALL_MAX = 1 << 18
+    PLACES_MAX = 256                    # far above the longest run of taken places that chance makes
     EXTRA_BYTES_MAX = 512               # of headers, CC and BCC together: with more a message is routed each time
     ROUTE_HAS_EXTRAS = ROUTE_BY_HEADERS | ROUTE_BY_COPIES
     LENGTH_BYTES = 4
 
+# for tests
+ROUTES_PER_CHANNEL_MAX = ROUTES_MAX
+PLACES_LOOKED_AT_MAX = PLACES_MAX
+
 cdef uint64_t HASH_SEED = int.from_bytes(os.urandom(8), "little") | 1
 cdef uint64_t HASH_FACTOR = 0x9FB21C651E98DF25
+cdef uint64_t remembered = 0            # by all channels of the process
 
 
 cdef inline uint64_t hash_piece(uint64_t value, const uint8_t *piece, uint32_t n) noexcept nogil:
@@ -86,13 +95,16 @@ cdef bint same_key(const CachedRoute *entry, const RouteKey *key) noexcept nogil
 cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key) noexcept:
     cdef uint64_t hashed
     cdef uint32_t i
+    cdef int places
     if cache.count == 0:
         return NULL
     if cache.last != NULL and same_key(cache.last, key):
         return cache.last
     hashed = hash_key(key)
     i = <uint32_t> (hashed >> 20) & (cache.capacity - 1)
-    while cache.entries[i].hash:
+    for places in range(PLACES_MAX):
+        if cache.entries[i].hash == 0:
+            break
         if cache.entries[i].hash == hashed and same_key(&cache.entries[i], key):
             cache.last = &cache.entries[i]
             return cache.last
@@ -101,21 +113,39 @@ cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key) noexcept:
 
 
 cdef CachedRoute *free_entry(CachedRoute *entries, uint32_t capacity, uint64_t hashed) noexcept:
+    """Where a route with this hash goes; NULL where too many places are taken."""
     cdef uint32_t i = <uint32_t> (hashed >> 20) & (capacity - 1)
-    while entries[i].hash:
+    cdef int places
+    for places in range(PLACES_MAX):
+        if entries[i].hash == 0:
+            return &entries[i]
         i = (i + 1) & (capacity - 1)
-    return &entries[i]
+    return NULL
+
+
+cdef void forget_entry(CachedRoute *entry) noexcept:
+    global remembered
+    free(entry.key)
+    if entry.way != NULL:
+        Py_DECREF(<object> <PyObject *> entry.way)
+    remembered -= 1
 
 
 cdef int grow(RouteCache *cache) except -1:
     cdef uint32_t capacity = cache.capacity * 2 if cache.capacity else FIRST_CAPACITY
     cdef CachedRoute *grown = <CachedRoute *> calloc(capacity, sizeof(CachedRoute))
+    cdef CachedRoute *place
     cdef uint32_t i
     if grown == NULL:
         raise MemoryError()
     for i in range(cache.capacity):
         if cache.entries[i].hash:
-            free_entry(grown, capacity, cache.entries[i].hash)[0] = cache.entries[i]
+            place = free_entry(grown, capacity, cache.entries[i].hash)
+            if place == NULL:
+                forget_entry(&cache.entries[i])
+                cache.count -= 1
+            else:
+                place[0] = cache.entries[i]
     free(cache.entries)
     cache.entries = grown
     cache.capacity = capacity
@@ -128,21 +158,26 @@ cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except 
     cdef uint32_t key_bytes = 3 + <uint32_t> key.exchange_bytes + key.routing_key_bytes
     cdef uint64_t extra_bytes = 0
     cdef uint64_t version = cache.version
+    cdef uint64_t hashed = hash_key(key)
     cdef CachedRoute *entry
     cdef uint8_t *stored
     cdef uint8_t *place
     cdef int i
+    global remembered
     if key.kind & ROUTE_HAS_EXTRAS:
         for i in range(EXTRA_COUNT):
             extra_bytes += key.extras[i].bytes
         if extra_bytes > EXTRA_BYTES_MAX:
             return 0
         key_bytes += <uint32_t> extra_bytes + EXTRA_COUNT * LENGTH_BYTES
-    if cache.count == ROUTES_MAX:
+    if cache.count >= ROUTES_MAX or (cache.count >= ROUTES_MODEST and remembered >= ROUTES_ALL_MAX):
         forget_routes(cache)
         cache.version = version
     if cache.count * 2 >= cache.capacity:
         grow(cache)
+    entry = free_entry(cache.entries, cache.capacity, hashed)
+    if entry == NULL:
+        return 0
     stored = <uint8_t *> malloc(key_bytes)
     if stored == NULL:
         raise MemoryError()
@@ -160,8 +195,7 @@ cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except 
             if key.extras[i].bytes:
                 memcpy(place, key.extras[i].data, key.extras[i].bytes)
                 place += key.extras[i].bytes
-    entry = free_entry(cache.entries, cache.capacity, hash_key(key))
-    entry.hash = hash_key(key)
+    entry.hash = hashed
     entry.key = stored
     entry.key_bytes = key_bytes
     entry.way = NULL
@@ -169,6 +203,7 @@ cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except 
         Py_INCREF(way)
         entry.way = <void *> <PyObject *> way
     cache.count += 1
+    remembered += 1
     cache.last = entry
     return 0
 
@@ -178,9 +213,7 @@ cdef void forget_routes(RouteCache *cache) noexcept:
     cdef uint32_t i
     for i in range(cache.capacity):
         if cache.entries[i].hash:
-            free(cache.entries[i].key)
-            if cache.entries[i].way != NULL:
-                Py_DECREF(<object> <PyObject *> cache.entries[i].way)
+            forget_entry(&cache.entries[i])
     free(cache.entries)
     cache.entries = NULL
     cache.last = NULL

@@ -33,6 +33,8 @@ cdef class Route(Way):
     cdef RouteGroup *groups
     cdef uint32_t group_count
     cdef uint32_t *queue_ids
+    cdef RouteGroup only_group          # of a route to one queue, as nearly all are: beside the pointers to it
+    cdef uint32_t only_queue
     cdef tuple now_targets
     cdef tuple delayed_targets
     cdef bint has_delayed

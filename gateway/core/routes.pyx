@@ -37,8 +37,12 @@ cdef class Route(Way):
         if self.group_count == 0:
             return
         queue_total = <uint32_t> (len(self.now_targets) + len(self.delayed_targets))
-        self.groups = <RouteGroup *> calloc(self.group_count, sizeof(RouteGroup))
-        self.queue_ids = <uint32_t *> malloc(queue_total * sizeof(uint32_t))
+        if queue_total == 1:
+            self.groups = &self.only_group
+            self.queue_ids = &self.only_queue
+        else:
+            self.groups = <RouteGroup *> calloc(self.group_count, sizeof(RouteGroup))
+            self.queue_ids = <uint32_t *> malloc(queue_total * sizeof(uint32_t))
         if self.groups == NULL or self.queue_ids == NULL:
             raise MemoryError()
         for i in range(self.group_count):
@@ -54,8 +58,9 @@ cdef class Route(Way):
                     self.groups[i].durable = durable
 
     def __dealloc__(self):
-        free(self.groups)
-        free(self.queue_ids)
+        if self.groups != &self.only_group:
+            free(self.groups)
+            free(self.queue_ids)
 
     @property
     def targets(self):

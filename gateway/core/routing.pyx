@@ -52,6 +52,7 @@ cdef Way way_of(
     cdef RouteKey key, exchange_key
     cdef CachedRoute *known
     cdef uint32_t scope
+    cdef bint by_headers = False
     cdef Way way
     if channel.routes.version != version:
         forget_routes(&channel.routes)
@@ -80,12 +81,14 @@ cdef Way way_of(
         scope = (<object> channel).route_scope(<bytes> method.exchange[:method.exchange_bytes])
         if scope & SCOPE_HEADERS:
             remember_route(&channel.routes, &exchange_key, None)
-            known = find_route(&channel.routes, &exchange_key)
+            by_headers = True
         elif not scope & SCOPE_KEY:
             key = exchange_key
     elif known.way != NULL:
         return <Way> known.way
-    if known != NULL:
+    else:
+        by_headers = True
+    if by_headers:
         if not key.kind & ROUTE_BY_COPIES:
             memset(key.extras, 0, sizeof(key.extras))
         key.kind |= ROUTE_BY_HEADERS

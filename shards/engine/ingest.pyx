@@ -14,8 +14,24 @@ from bus.records cimport (
 from log.store cimport Message
 from shards.engine.accepting cimport ACCEPT_NOBODY, ACCEPT_NO_ROOM, ACCEPT_REFUSED, accept
 from shards.engine.settling cimport settle
-from shards.engine.state cimport Channel, Connection, EngineState, Gateway, outgoing_of, wake
-from shards.engine.tables cimport handle_at
+from shards.engine.state cimport Channel, Connection, EngineState, Gateway, Queue, outgoing_of, wake
+from shards.engine.tables cimport handle_at, queue_at
+
+
+cdef extern from *:
+    """
+    static inline void fetch_ahead(const void *place) {
+    #if defined(__GNUC__)
+        __builtin_prefetch(place);
+    #else
+        (void) place;
+    #endif
+    }
+    """
+    void fetch_ahead(const void *place) noexcept nogil
+
+cdef enum:
+    CACHE_LINE_BYTES = 64
 
 
 class BadRecord(ValueError):
@@ -35,6 +51,7 @@ cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *d
         if record_bytes < sizeof(RecordHeader) or record_bytes % RECORD_ALIGNMENT or record_bytes > end - position:
             raise BadRecord(f"a record of {record_bytes} bytes where {end - position} are left")
         if header.kind == KIND_PUBLISH:
+            expect_queue(engine, data + position + record_bytes, end - position - record_bytes)
             publish(engine, gateway, <const PublishRecord *> header)
         elif header.kind == KIND_SETTLE:
             settle_record(engine, gateway, <const SettleRecord *> header)
@@ -46,6 +63,24 @@ cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *d
             raise BadRecord(f"a record of unknown kind {header.kind}")
         position += record_bytes
     return position
+
+
+cdef inline void expect_queue(EngineState engine, const uint8_t *data, size_t size) noexcept:
+    """What the publish that follows will look at comes into the cache meanwhile: of many queues it is in none."""
+    cdef const PublishRecord *record = <const PublishRecord *> data
+    cdef const uint8_t *queue
+    cdef uint32_t queue_id
+    cdef size_t offset
+    if size < sizeof(PublishRecord) + sizeof(uint32_t) or record.kind != KIND_PUBLISH or record.queue_count == 0 \
+            or record.flags & PUBLISH_DELAYED:
+        return
+    queue_id = (<const uint32_t *> (record + 1))[0]
+    if engine.recent != NULL and engine.recent.queue_id == queue_id:
+        return
+    queue = <const uint8_t *> queue_at(&engine.queues, queue_id)
+    if queue != NULL:
+        for offset in range(0, sizeof(Queue), CACHE_LINE_BYTES):
+            fetch_ahead(queue + offset)
 
 
 cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *record) except -1:

@@ -4,6 +4,7 @@ import pytest
 from amqp091.errors import AccessRefused
 from amqp091.tables import encode_table
 from gateway.core import Route
+from gateway.core.route_cache import PLACES_LOOKED_AT_MAX, ROUTES_PER_CHANNEL_MAX
 from tests.unit.gateway_core import frames, records
 from tests.unit.gateway_core.driver import Channel, Connection, Gateway
 
@@ -117,15 +118,49 @@ def test_long_headers_are_routed_each_time() -> None:
     assert len(connection.channels[1].asked) == 3 and len(gateway.send()) == 3
 
 
+def test_ten_thousand_keys_are_asked_once_each() -> None:
+    gateway = Gateway()
+    connection = Connection(gateway)
+    for i in range(10_000):
+        connection.routes[b"%d" % i] = Route([(0, i, True)])
+    for _ in range(2):
+        for i in range(10_000):
+            connection.receive(frames.publish(1, routing_key=b"%d" % i))
+    assert [record.queues[0] for record in gateway.send()] == list(range(10_000)) * 2
+    assert len(connection.channels[1].asked) == 10_000
+
+
 def test_more_keys_than_are_remembered_still_route() -> None:
     gateway = Gateway()
     connection = Connection(gateway)
-    for i in range(3000):
-        connection.routes[b"%d" % i] = Route([(0, i, True)])
+    count = ROUTES_PER_CHANNEL_MAX + 10
+    routes = [Route([(0, i, True)]) for i in range(10)]
+    for i in range(count):
+        connection.routes[b"%d" % i] = routes[i % 10]
     for _ in range(2):
-        for i in range(3000):
-            connection.receive(frames.publish(1, routing_key=b"%d" % i))
-    assert [record.queues[0] for record in gateway.send()] == list(range(3000)) * 2
+        for start in range(0, count, 1000):
+            keys = range(start, min(start + 1000, count))
+            connection.receive(b"".join(frames.publish(1, routing_key=b"%d" % i) for i in keys))
+            assert [record.queues[0] for record in gateway.send()] == [i % 10 for i in keys]
+    assert len(connection.channels[1].asked) > count, "the table has started over"
+
+
+def test_keys_that_collide_are_routed_each_time_and_rightly() -> None:
+    # Two differences of the first word that the mixing turns into ones of the second, whatever the seed: keys of n pairs of
+    # words have 2**n fellows with the same hash.
+    pairs = 10
+    one, other = bytes(16), (1 << 63).to_bytes(8, "little") + (1 << 63 | 1 << 34).to_bytes(8, "little")
+    keys = [b"".join(other if number >> bit & 1 else one for bit in range(pairs)) for number in range(1 << pairs)]
+    gateway = Gateway()
+    connection = Connection(gateway)
+    for number, key in enumerate(keys):
+        connection.routes[key] = Route([(0, number, True)])
+    for _ in range(2):
+        for key in keys:
+            connection.receive(frames.publish(1, routing_key=key))
+        assert [record.queues[0] for record in gateway.send()] == list(range(len(keys)))
+    asked = len(connection.channels[1].asked)
+    assert asked == 2 * len(keys) - PLACES_LOOKED_AT_MAX, "only so many of the same hash are remembered"
 
 
 def test_a_route_hook_that_closes_the_channel_ends_the_publish() -> None:
