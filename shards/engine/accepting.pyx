@@ -32,12 +32,8 @@ cdef int accept_plain(EngineState engine, Queue *queue, const Message *message) 
     cdef Entry entry
     if idle_with_no_ack(queue):
         consumer = next_consumer(engine, queue)
-        if consumer != NULL and consumer.no_ack:
-            entry.delivery_count = 0
-            deliver(engine, consumer, &entry, message)
-            queue.published += 1
-            queue.acknowledged += 1
-            return 0
+        if consumer != NULL and consumer.no_ack and not worth_lending(consumer, message):
+            return deliver_unstored(engine, consumer, message)
     if message.content_bytes >= engine.refused_bytes[durable]:
         return ACCEPT_NO_ROOM
     try:
