@@ -37,6 +37,9 @@ COMPARED: Final = [name for name in SCENARIOS if not name.startswith("churn")]
 TOOL: Final = "warren perf"
 TIMEOUT_S: Final = 300.0
 GAP_S: Final = 0.3
+STEP_GAP_S: Final = 2.0
+"""Between a fill and its drain: what a broker does with a backlog meanwhile changes what the drain costs, and the tools
+take more or less time to start."""
 DELIVERED_BYTES: Final = 1 << 30
 """What a nullbroker delivers in one drain: about a second's work."""
 US: Final = 1e6
@@ -118,7 +121,8 @@ class Comparison:
             for tool in self._tools(place):
                 steps = loads(name, fresh_prefix(), seconds=self.options.seconds, warmup_s=self.options.warmup,
                               count=self.options.count)
-                for step, load in steps:
+                for number, (step, load) in enumerate(steps):
+                    time.sleep(STEP_GAP_S if number else 0)
                     self._keep(tool(load), place, "/".join(filter(None, (name, step))), repetition, load)
                 time.sleep(GAP_S)
 

@@ -38,7 +38,7 @@ WINDOW_NAP_S: Final = 0.05
 READY_TIMEOUT_S: Final = 120.0
 """For all connections: some brokers take milliseconds for each."""
 MEMORY_INTERVAL_S: Final = 2.0
-"""PSS costs the kernel a walk through the pages of the broker. It is also looked at when the window ends."""
+"""PSS costs the kernel a walk through the pages of the broker. It is also looked at before a run and when the window ends."""
 PROGRESS_INTERVAL_S: Final = 1.0
 AFTERMATH_S: Final = 0.05
 """For duplicates of the last messages to come."""
@@ -95,7 +95,7 @@ class _Run:
         self.peak = Memory()
         self.interrupted = self.timed_out = False
         self.expected_of_drain = 0
-        self._next_memory_s = 0.0
+        self._next_memory_s = MEMORY_INTERVAL_S
         self._told: tuple[float, dict[str, int], Histogram, float] | None = None
 
     def execute(self) -> Result:
@@ -167,6 +167,7 @@ class _Run:
         if self.load.mode != "drain":
             self.board.phase = core.CONSUME
             self._wait_for("consuming", plan.consumers_started(self.load), "the consumers")
+        self._look_at_memory()
         start = self._snapshot()
         warmup_ns = int(self.load.warmup_s * NS)
         seconds = self.load.seconds

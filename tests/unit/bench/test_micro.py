@@ -32,7 +32,8 @@ def test_cases_are_found_by_room_and_by_name() -> None:
 
 def test_the_runner_prints_a_table_and_keeps_values(tmp_path: Path) -> None:
     kept = tmp_path / "micro.json"
-    command = [sys.executable, "-m", "bench.micro", "batch: write", "-p", "1", "-n", "1", "-w", "0", "-l", "1", "-q"]
+    command = [sys.executable, "-m", "bench.micro", "batch: write", "-p", "1", "-n", "1", "-w", "0", "-l", "1", "-q",
+               "--copy-env"]
     done = subprocess.run([*command, "-o", str(kept)], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "bus: batch: write" in done.stdout and done.stdout.rstrip().endswith("record")
