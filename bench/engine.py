@@ -41,7 +41,7 @@ BODY: Final = b"x" * 100
 BATCH_MESSAGES: Final = 200
 SEGMENT_BYTES: Final = 64 << 20
 NOW_MS: Final = 1_700_000_000_000
-MEMORY: Final = Path("/dev/shm")
+MEMORY_DIRECTORY: Final = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
 
 def publish(
@@ -230,7 +230,7 @@ def measure(cases: tuple[Case, ...], rounds: int, batches: int, progress: Callab
     for number in range(rounds):
         for case in cases:
             root = Path(tempfile.mkdtemp(prefix="bench-engine-"))
-            memory_root = Path(tempfile.mkdtemp(prefix="bench-engine-", dir=MEMORY if MEMORY.is_dir() else None))
+            memory_root = Path(tempfile.mkdtemp(prefix="bench-engine-", dir=MEMORY_DIRECTORY))
             try:
                 took = case.round(root, memory_root, batches) * 1e9
             finally:

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bench.engine import MEMORY_DIRECTORY
 from bench.micro.case import NOW_MS, Case, Timed, calls, repeated
 from log import access
 from log.checksum import checksum
@@ -26,8 +29,8 @@ BUDGET_BYTES: Final = 1 << 20
 DURABLE: Final = "durable"
 
 
-def opened(directory: Path, **options: Any) -> Store:
-    return Store(str(directory / DURABLE), str(directory / "transient"), str(directory / "spill"),
+def opened(directory: Path, transient: Path | None = None, **options: Any) -> Store:
+    return Store(str(directory / DURABLE), str(transient or directory / "transient"), str(directory / "spill"),
                  clock_ms=lambda: NOW_MS, **options)
 
 
@@ -51,12 +54,14 @@ def pass_through(body_bytes: int, durable: bool) -> Callable[[Path, int], Timed]
     """Messages appended, read and acknowledged: what they cost the loop of a shard. The sync is not part of it."""
 
     def prepare(directory: Path, units: int) -> Timed:
-        store = opened(directory)
+        memory = tempfile.TemporaryDirectory(dir=MEMORY_DIRECTORY)      # as long as the store is used, below
+        store = opened(directory, Path(memory.name))
         body = b"x" * body_bytes
         first = itertools.count(1, units)
 
         def timed(loops: int) -> float:
             took_s = 0.0
+            os.stat(memory.name)
             for _ in range(loops):
                 began_s = time.perf_counter()
                 entries = access.append_many(store, durable, body, QUEUE, next(first), units)

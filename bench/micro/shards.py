@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,8 @@ def rounds(case: engine.Case) -> Callable[[Path, int], Timed]:
             took_s = 0.0
             for _ in range(loops):
                 root = directory / str(next(serial))
-                took_s += case.round(root, batches) * batches * engine.BATCH_MESSAGES
+                with tempfile.TemporaryDirectory(dir=engine.MEMORY_DIRECTORY) as memory:
+                    took_s += case.round(root, Path(memory), batches) * batches * engine.BATCH_MESSAGES
                 shutil.rmtree(root)
             return took_s
 

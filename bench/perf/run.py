@@ -38,7 +38,7 @@ WINDOW_NAP_S: Final = 0.05
 READY_TIMEOUT_S: Final = 120.0
 """For all connections: some brokers take milliseconds for each."""
 MEMORY_INTERVAL_S: Final = 2.0
-"""PSS costs the kernel a walk through the pages of the broker. It is also looked at before a run and when the window ends."""
+"""PSS costs the kernel a walk through the broker's pages. It is also looked at before a run and at the window's end."""
 PROGRESS_INTERVAL_S: Final = 1.0
 AFTERMATH_S: Final = 0.05
 """For duplicates of the last messages to come."""
