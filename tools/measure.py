@@ -39,7 +39,7 @@ from tools.brokers import Brokers
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 GAP_S: Final = 0.5
-PROGRAM_TIMEOUT_S: Final = 900.0
+PROGRAM_TIMEOUT_S: Final = 3600.0
 FAILED: Final = 1
 CHURN: Final = "churn"
 LEFT_OUT: Final = frozenset({"transient4"})
@@ -201,7 +201,8 @@ def parsed(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scaling-gateways", default="1,2")
     parser.add_argument("--scaling-shards", default="1,2")
     parser.add_argument("--scaling-scenario", default="confirm")
-    parser.add_argument("--footprint-arguments", default="", help="of python -m bench.footprint, in one string")
+    parser.add_argument("--footprint-arguments", default="--scale 0.05",
+                       help="of python -m bench.footprint, in one string")
     parser.add_argument("--startup-arguments", default="--idle-seconds 10 --rounds 2",
                         help="of python -m bench.startup, in one string")
     parser.add_argument("--directory", type=Path, default=None, help="for the brokers' data; default: a temporary one")

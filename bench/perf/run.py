@@ -39,6 +39,8 @@ READY_TIMEOUT_S: Final = 120.0
 """For all connections: some brokers take milliseconds for each."""
 MEMORY_INTERVAL_S: Final = 2.0
 """PSS costs the kernel a walk through the broker's pages. It is also looked at before a run and at the window's end."""
+COUNT_NAP_S: Final = 0.004
+"""With a count the measurement ends with the last message: what a broker does later is not counted with it."""
 PROGRESS_INTERVAL_S: Final = 1.0
 AFTERMATH_S: Final = 0.05
 """For duplicates of the last messages to come."""
@@ -216,7 +218,7 @@ class _Run:
             if begin is None:
                 now_ns = self._nap(NAP_S, window_ns)
             elif end is None:
-                now_ns = self._nap(WINDOW_NAP_S if stop_ns != NEVER_NS else NAP_S, stop_ns)
+                now_ns = self._nap(WINDOW_NAP_S if stop_ns != NEVER_NS else COUNT_NAP_S, stop_ns)
             else:
                 now_ns = self._nap(NAP_S, NEVER_NS)
             self.workers.check()
