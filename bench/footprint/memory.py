@@ -1,9 +1,10 @@
-"""What memory goes to: an idle broker, a connection, a queue, a binding, a message that waits."""
+"""What memory goes to: an idle broker, a connection, a queue, a consumer, a binding."""
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from amqp091.methods import (
 )
 from bench.footprint.row import Row
 from bench.footprint.usage import ENDS, Usage, growth_by_process, kernel_socket_bytes, usage
-from bench.footprint.wire import Wire, publishes
+from bench.footprint.wire import Wire, hang_up
 from bench.perf.local_broker import LocalBroker
 
 MIB: Final = 1 << 20
@@ -27,9 +28,7 @@ KIB: Final = 1 << 10
 IDLE_MIB_MAX: Final = 150
 CONNECTION_KIB_MAX: Final = 20
 QUEUE_KIB_MAX: Final = 4
-MESSAGE_BYTES_MAX: Final = 32
 """The targets."""
-BLOB_MESSAGES: Final = 1000
 
 
 @contextmanager
@@ -37,7 +36,10 @@ def started(gateways: int = 1, shards: int = 1) -> Iterator[LocalBroker]:
     """A broker of its own on fresh data."""
     with tempfile.TemporaryDirectory(prefix="warren-footprint-") as name, \
             LocalBroker(Path(name), gateways, shards) as broker:
-        yield broker
+        try:
+            yield broker
+        finally:
+            hang_up(list(Wire.open))        # who does not answer a goodbye is waited for
 
 
 def idle(scale: float) -> list[Row]:
@@ -65,8 +67,7 @@ def connections(scale: float) -> list[Row]:
         if kernel_before is not None and kernel_after is not None:
             of_kernel = max(0, kernel_after - kernel_before) / ENDS / count
             rows.append(Row("idle connection", "kernel's memory for its socket", "KiB", round(of_kernel / KIB, 2)))
-        for wire in wires:
-            wire.abandon()
+        hang_up(wires)
         emptied = usage(broker)
         kept = max(0, emptied.pss - before.pss)
         rows.append(Row("idle connection", "left when all are gone", "KiB", round(kept / count / KIB, 2),
@@ -82,34 +83,13 @@ def queues(scale: float) -> list[Row]:
     rows = []
     for durable, name in ((True, "durable"), (False, "transient")):
         rows.append(_grown("idle queue", f"classic, {name}", count, QUEUE_KIB_MAX, _nothing,
-                           lambda wire, durable=durable: declare(wire, names(count), durable=durable)))
+                           partial(declare, queue_names=names(count), durable=durable)))
     rows.append(_grown("idle consumer", "on a queue of its own", count, QUEUE_KIB_MAX,
                        lambda wire: declare(wire, names(count)), lambda wire: consume(wire, names(count))))
     for kind, key in (("direct", "key.{}"), ("topic", "*.key.{}.#")):
         rows.append(_grown("idle binding", f"{kind} exchange, durable", count, QUEUE_KIB_MAX,
-                           lambda wire, kind=kind: bindable(wire, kind),
-                           lambda wire, key=key: bind(wire, [key.format(number) for number in range(count)])))
-    return rows
-
-
-def messages(scale: float) -> list[Row]:
-    """Of a backlog in one queue, 100 bytes each, beyond the files that hold them."""
-    rows = []
-    for count in dict.fromkeys((scaled(1_000_000, scale), scaled(10_000_000, scale))):
-        for persistent, name in ((True, "persistent"), (False, "transient")):
-            with started() as broker:
-                wire = Wire(broker.url)
-                declare(wire, ["backlog"], durable=persistent)
-                fill(wire, "backlog", BLOB_MESSAGES, persistent=persistent)
-                before = usage(broker)
-                fill(wire, "backlog", count, persistent=persistent)
-                after = usage(broker)
-                wire.close()
-            rows.append(Row(
-                "message in a backlog", f"{name}, {count:,} of them", "bytes",
-                round((after.anonymous - before.anonymous) / count, 2), MESSAGE_BYTES_MAX,
-                {"mapped files": round((after.files - before.files) / count, 1),
-                 "/dev/shm": round((after.shared - before.shared) / count, 1)}))
+                           partial(bindable, kind=kind),
+                           partial(bind, keys=[key.format(number) for number in range(count)])))
     return rows
 
 
@@ -143,15 +123,6 @@ def bindable(wire: Wire, kind: str) -> None:
 
 def bind(wire: Wire, keys: Sequence[str]) -> None:
     wire.calls((QueueBind(queue="bound", exchange="bound", routing_key=key) for key in keys), QueueBindOk)
-
-
-def fill(wire: Wire, queue: str, count: int, *, persistent: bool) -> None:
-    """So many messages in it, all confirmed."""
-    blob = publishes("", [queue] * BLOB_MESSAGES, persistent=persistent)
-    size = len(blob) // BLOB_MESSAGES
-    for start in range(0, count, BLOB_MESSAGES):
-        some = min(BLOB_MESSAGES, count - start)
-        wire.publish(blob[: some * size], some)
 
 
 def _nothing(wire: Wire) -> None:

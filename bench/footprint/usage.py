@@ -34,9 +34,9 @@ class Usage:
     by_process: dict[str, int]
 
 
-def usage(broker: LocalBroker, settle_s: float = SETTLE_S) -> Usage:
+def usage(broker: LocalBroker) -> Usage:
     """When what has just happened is over."""
-    time.sleep(settle_s)
+    time.sleep(SETTLE_S)
     totals = dict.fromkeys(FIELDS.values(), 0)
     by_process: dict[str, int] = {}
     for name, pid in broker.processes().items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from amqp091.methods import (
     BasicAck,
@@ -44,8 +44,11 @@ Reply = TypeVar("Reply")
 class Wire(Client):
     """One connection with one channel."""
 
+    open: ClassVar[set[Wire]] = set()
+
     def __init__(self, url: str, name: str = "footprint") -> None:
         super().__init__(parse(url), name)
+        Wire.open.add(self)
         self._confirms = False
         self._published = 0
 
@@ -54,7 +57,7 @@ class Wire(Client):
         pending = list(methods)
         for start in range(0, len(pending), CALLS_AT_ONCE):
             group = pending[start : start + CALLS_AT_ONCE]
-            self._send(b"".join(encode(CHANNEL, method) for method in group))
+            self.send(b"".join(encode(CHANNEL, method) for method in group))
             for _ in group:
                 self._expect(reply, CHANNEL)
 
@@ -64,19 +67,20 @@ class Wire(Client):
             self.call(ConfirmSelect(), ConfirmSelectOk)
             self._confirms = True
         self._published += count
-        self._send(frames)
+        self.send(frames)
         while True:
             ack = self._expect(BasicAck, CHANNEL)
             if ack.delivery_tag == self._published:
                 return
 
-    def send(self, frames: bytes) -> None:
-        """Publishes that nobody confirms."""
-        self._send(frames)
+    def close(self) -> None:
+        super().close()
+        Wire.open.discard(self)
 
     def abandon(self) -> None:
         """Hangs up without a goodbye."""
         self._socket.close()
+        Wire.open.discard(self)
 
     def consume_and_acknowledge(self, queue: str, messages: int) -> None:
         """Takes so many messages from a queue, all of them acknowledged when this returns, and no more."""
@@ -86,7 +90,7 @@ class Wire(Client):
             self.count(PREFETCH)
             if taken + PREFETCH > messages:
                 self.call(BasicCancel("drain"), BasicCancelOk)
-            self._send(encode(CHANNEL, BasicAck(taken, True)))
+            self.tell(BasicAck(taken, True))
 
     def count(self, messages: int) -> None:
         """Takes deliveries until so many have come."""
@@ -105,6 +109,11 @@ class Wire(Client):
             found += buffer.count(MARK, 0, keep + size)
             view[:keep] = bytes(view[size : size + keep])
         self._left.clear()
+
+
+def hang_up(wires: Iterable[Wire]) -> None:
+    for wire in wires:
+        wire.abandon()
 
 
 class Counter:
