@@ -146,8 +146,8 @@ def test_more_keys_than_are_remembered_still_route() -> None:
 
 
 def test_keys_that_collide_are_routed_each_time_and_rightly() -> None:
-    # Two differences of the first word that the mixing turns into ones of the second, whatever the seed: keys of n pairs of
-    # words have 2**n fellows with the same hash.
+    # A difference of the first word that the mixing turns into one of the second, whatever the seed: of n pairs of
+    # words there are 2**n keys with the same hash.
     pairs = 10
     one, other = bytes(16), (1 << 63).to_bytes(8, "little") + (1 << 63 | 1 << 34).to_bytes(8, "little")
     keys = [b"".join(other if number >> bit & 1 else one for bit in range(pairs)) for number in range(1 << pairs)]
