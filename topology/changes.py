@@ -29,10 +29,21 @@ says in which of the catalog's databases an object is kept.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from amqp091.tables import from_json, to_json
-from topology.model import Binding, Exchange, Permission, Policy, Queue, TopicPermission, User, Vhost
+from topology.model import (
+    NO_ARGUMENTS,
+    Binding,
+    Exchange,
+    Permission,
+    Policy,
+    Queue,
+    TopicPermission,
+    User,
+    Vhost,
+)
 
 Op = dict[str, Any]
 
@@ -210,24 +221,26 @@ def vhost_of(op: Op) -> Vhost:
     )
 
 
+def _arguments(op: Op) -> Mapping[str, Any]:
+    return from_json(op["arguments"]) if op["arguments"] else NO_ARGUMENTS
+
+
 def exchange_of(op: Op) -> Exchange:
     return Exchange(
-        op["vhost"], op["name"], op["type"], op["durable"], op["auto_delete"], op["internal"],
-        from_json(op["arguments"]),
+        op["vhost"], op["name"], op["type"], op["durable"], op["auto_delete"], op["internal"], _arguments(op)
     )
 
 
 def queue_of(op: Op) -> Queue:
     return Queue(
         op["queue_id"], op["name"], op["vhost"], op["durable"], op["auto_delete"], op["exclusive"], op["owner"],
-        from_json(op["arguments"]), op["shard"],
+        _arguments(op), op["shard"],
     )
 
 
 def binding_of(op: Op) -> Binding:
     return Binding(
-        op["vhost"], op["source"], op["destination"], op["destination_kind"], op["routing_key"],
-        from_json(op["arguments"]),
+        op["vhost"], op["source"], op["destination"], op["destination_kind"], op["routing_key"], _arguments(op)
     )
 
 

@@ -20,6 +20,9 @@ Kind = Literal["exchange", "queue"]
 QUEUE: Final = "queue"
 EXCHANGE: Final = "exchange"
 
+NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
+"""One for all that have none; as all arguments it is never changed."""
+
 UNKNOWN_ID: Final = 0
 """Of a queue that the catalog has not given its id yet; no queue has it."""
 NAMED_QUEUE_ID_MAX: Final = (1 << 31) - 1

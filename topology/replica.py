@@ -265,12 +265,16 @@ class Replica:
         return topology.permissions.get(user) if topology else None
 
     def permitted(self, user: str, vhost: str, kind: permissions.Right, resource: str) -> bool:
-        """Whether a user may configure, write or read a resource. The answer is kept until permissions change."""
+        """Whether a user may configure, write or read a resource. The answer is kept until permissions change, unless
+        it is plain."""
+        topology = self.vhosts.get(vhost)
+        granted = topology.permissions.get(user) if topology is not None else None
+        if granted is not None and getattr(granted, kind) == EVERYTHING:
+            return True
         question = (user, vhost, kind, resource)
         known = self._permitted.get(question)
         if known is None:
-            permission = self.permission(user, vhost)
-            known = permission is not None and permissions.allows(permission, kind, resource)
+            known = granted is not None and permissions.allows(granted, kind, resource)
             if len(self._permitted) >= PERMITTED_CACHE_SIZE:
                 self._permitted.clear()
             self._permitted[question] = known
@@ -331,6 +335,7 @@ class Replica:
         return found is not None and found.durable
 
 
+EVERYTHING: Final = ".*"
 PERMITTED_CACHE_SIZE: Final = 65536     # names are the clients' to choose
 
 _VhostParts = tuple[

@@ -86,7 +86,13 @@ class VhostTopology:
 
     def add_binding(self, binding: Binding) -> None:
         table = self.tables.get(binding.source)
-        if table is None or not self.exists(binding.target) or not self.bindings.add(binding):
+        destination = (self.queues if binding.destination_kind == QUEUE else self.exchanges).get(binding.destination)
+        if table is None or destination is None:
+            return
+        binding = Binding(          # with the names as they are in memory already
+            self.vhost.name, self.exchanges[binding.source].name, destination.name,
+            QUEUE if binding.destination_kind == QUEUE else EXCHANGE, binding.routing_key, binding.arguments)
+        if not self.bindings.add(binding):
             return
         table.add(binding)
         if binding.destination_kind == EXCHANGE:

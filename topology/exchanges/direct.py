@@ -2,12 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
-from topology.exchanges.table import Destinations, Headers
+from topology.exchanges.table import Bound, Headers, bound_with, bound_without, places_of
 from topology.model import Binding, Destination
-
-NOWHERE: Final = Destinations()
 
 
 class DirectTable:
@@ -17,16 +14,17 @@ class DirectTable:
     uses_headers = False
 
     def __init__(self) -> None:
-        self._by_key: dict[str, Destinations] = {}
+        self._by_key: dict[str, Bound] = {}
 
     def add(self, binding: Binding) -> None:
-        self._by_key.setdefault(binding.routing_key, Destinations()).include(binding.target)
+        self._by_key[binding.routing_key] = bound_with(self._by_key.get(binding.routing_key), binding.target)
 
     def remove(self, binding: Binding) -> None:
-        destinations = self._by_key[binding.routing_key]
-        destinations.exclude(binding.target)
-        if not destinations:
+        left = bound_without(self._by_key[binding.routing_key], binding.target)
+        if left is None:
             del self._by_key[binding.routing_key]
+        else:
+            self._by_key[binding.routing_key] = left
 
     def match(self, routing_key: str, headers: Headers | None) -> Collection[Destination]:
-        return self._by_key.get(routing_key, NOWHERE)
+        return places_of(self._by_key.get(routing_key))

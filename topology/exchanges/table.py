@@ -55,6 +55,34 @@ class Destinations(dict[Destination, int]):
             del self[destination]
 
 
+Bound = Destination | Destinations | None
+"""What is bound with one of very many keys: nothing, one thing once (nearly always), or more."""
+
+
+def bound_with(bound: Bound, destination: Destination) -> Bound:
+    """With one more binding."""
+    if bound is None:
+        return destination
+    if not isinstance(bound, Destinations):
+        only, bound = bound, Destinations()
+        bound.include(only)
+    bound.include(destination)
+    return bound
+
+
+def bound_without(bound: Bound, destination: Destination) -> Bound:
+    """With one less, which is there."""
+    if isinstance(bound, Destinations):
+        bound.exclude(destination)
+        return bound or None
+    return None
+
+
+def places_of(bound: Bound) -> Collection[Destination]:
+    """Each once."""
+    return () if bound is None else bound if isinstance(bound, Destinations) else (bound,)
+
+
 class ChoosingTable(ABC):
     """The bindings from an exchange whose type sends each message to one of its destinations."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from topology.exchanges.table import Destinations, Headers
+from topology.exchanges.table import Bound, Headers, bound_with, bound_without, places_of
 from topology.model import Binding, Destination
 
 SEPARATOR: Final = "."
@@ -23,13 +23,13 @@ def words_of(key: str) -> list[str]:
 
 
 class _Node:
-    """A place in the trie: what is bound here, and where the next word leads."""
+    """A place in the trie: what is bound here, and where the next word leads. Most are one or the other alone."""
 
-    __slots__ = ("children", "destinations", "repeats")
+    __slots__ = ("bound", "children", "repeats")
 
     def __init__(self, repeats: bool = False) -> None:
-        self.children: dict[str, _Node] = {}
-        self.destinations = Destinations()
+        self.children: dict[str, _Node] | None = None
+        self.bound: Bound = None
         self.repeats = repeats          # reached by `#`: stays reached by any further word
 
 
@@ -45,22 +45,31 @@ class TopicTable:
     def add(self, binding: Binding) -> None:
         node = self._root
         for word in words_of(binding.routing_key):
+            if node.children is None:
+                node.children = {}
             child = node.children.get(word)
             if child is None:
                 child = node.children[word] = _Node(repeats=word == ANY_WORDS)
             node = child
-        node.destinations.include(binding.target)
+        node.bound = bound_with(node.bound, binding.target)
 
     def remove(self, binding: Binding) -> None:
         words = words_of(binding.routing_key)
-        path = [self._root]
+        node = self._root
+        path: list[tuple[_Node, dict[str, _Node], str]] = []        # from a node by a word
         for word in words:
-            path.append(path[-1].children[word])
-        path[-1].destinations.exclude(binding.target)
-        for word, parent, node in zip(reversed(words), reversed(path[:-1]), reversed(path[1:]), strict=True):
-            if node.children or node.destinations:
+            children = node.children
+            assert children is not None
+            path.append((node, children, word))
+            node = children[word]
+        node.bound = bound_without(node.bound, binding.target)
+        for parent, children, word in reversed(path):
+            if node.children or node.bound is not None:
                 break
-            del parent.children[word]
+            del children[word]
+            node = parent
+            if not children:
+                node.children = None
 
     def match(self, routing_key: str, headers: Headers | None) -> Collection[Destination]:
         reached = _with_empty_repeats({self._root: None})
@@ -80,17 +89,19 @@ class TopicTable:
             if not following:
                 return ()
             reached = _with_empty_repeats(following)
-        found: dict[Destination, int] = {}
+        found: dict[Destination, None] = {}
         for node in reached:
-            found.update(node.destinations)
-        return found
+            if node.bound is not None:
+                found.update(dict.fromkeys(places_of(node.bound)))
+        return found.keys()
 
 
 def _with_empty_repeats(reached: dict[_Node, None]) -> dict[_Node, None]:
     """The nodes, and those that a `#` standing for no word reaches from them."""
     pending = list(reached)
     while pending:
-        child = pending.pop().children.get(ANY_WORDS)
+        children = pending.pop().children
+        child = children.get(ANY_WORDS) if children else None
         if child is not None and child not in reached:
             reached[child] = None
             pending.append(child)

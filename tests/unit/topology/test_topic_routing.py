@@ -83,7 +83,7 @@ def test_random_bindings_route_as_the_naive_model_does(seed: int) -> None:
         assert len(found) == len(expected)
     for one in bound.values():
         table.remove(one)
-    assert not table._root.children and not table._root.destinations
+    assert table._root.children is None and table._root.bound is None
 
 
 def test_a_key_and_patterns_made_to_backtrack_are_cheap() -> None:
