@@ -7,3 +7,6 @@ cdef class Doorbell:
     cdef readonly int descriptor
 
     cdef void ring(self) noexcept
+    cpdef sleep(self)
+    cpdef awake(self)
+    cpdef take(self)

@@ -15,8 +15,9 @@ Of the two, one sees what the other did. The file of flags:
 import mmap
 import os
 
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from posix.unistd cimport write
+from posix.unistd cimport read, write
 
 from bus.atomics cimport flag_exchange, flag_load, flag_store, full_fence
 
@@ -62,12 +63,12 @@ cdef class Doorbell:
         """Ring it, from Python."""
         self.ring()
 
-    def sleep(self):
+    cpdef sleep(self):
         """Owner: announce sleep. What was written before the other side could see this must be looked for now."""
         flag_store(self._sleeping, 1)
         full_fence()
 
-    def awake(self):
+    cpdef awake(self):
         """Owner: no sleep after all, or no longer."""
         flag_store(self._sleeping, 0)
 
@@ -75,12 +76,11 @@ cdef class Doorbell:
     def sleeping(self):
         return bool(flag_load(self._sleeping))
 
-    def take(self):
+    cpdef take(self):
         """Owner: empty the eventfd after it woke the loop."""
-        try:
-            os.eventfd_read(self.descriptor)
-        except BlockingIOError:
-            pass
+        cdef uint64_t count
+        if read(self.descriptor, &count, sizeof(count)) < 0 and errno != EAGAIN and errno != EINTR:
+            raise OSError(errno, os.strerror(errno))
 
 
 cdef void write_one(int descriptor) noexcept:

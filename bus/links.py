@@ -6,7 +6,7 @@ kinds stand behind one interface: shared memory (bus/ring.pyx) and ZeroMQ (bus/z
 link is of that kind). The supervisor says when a link is up or down; the set opens its end, calls back for every
 batch, and lets the process sleep only when no ring holds anything.
 
-Never blocks, never knows what is in a batch.
+Never blocks, never knows what is in a batch. The turn itself is compiled: bus/turns.pyx.
 """
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from bus.limits import LINK_TURN_BATCHES_MAX
 from bus.ring import LinkBroken, RingEnd
+from bus.turns import LinkTurns
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -107,7 +107,7 @@ def _nothing() -> None:
     pass
 
 
-class LinkSet:
+class LinkSet(LinkTurns):
     """All link ends of one process. `receive_push` takes the supervisor's link.up and link.down.
 
     on_batch(link, view)   a whole batch; the view is invalid after the call
@@ -134,25 +134,16 @@ class LinkSet:
         push: Callable[[dict[str, Any]], None] = lambda message: None,
         on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
-        self._loop = loop
+        super().__init__(loop, on_batch, on_writable, on_idle, on_failure, doorbell)
         self.role = role
         self.index = index
         self.incarnation = incarnation
-        self._on_batch = on_batch
         self._on_up = on_up
         self._on_down = on_down
-        self._on_writable = on_writable
-        self._on_idle = on_idle
-        self._on_failure = on_failure
-        self._doorbell = doorbell
         self._peer_doorbell = peer_doorbell
         self._push = push
-        self._ends: dict[Key, LinkEnd] = {}
         self._connections: dict[Key, ZmqConnection] = {}
         self._listener: ZmqListener | None = None
-        self._scheduled = False
-        self._closed = False
-        self._first = 0                 # which link begins the turn: each once
         if doorbell is not None:
             loop.add_reader(doorbell.descriptor, self._on_doorbell)
             self.schedule()
@@ -165,12 +156,6 @@ class LinkSet:
 
     def up(self) -> list[LinkEnd]:
         return list(self._ends.values())
-
-    def schedule(self) -> None:
-        """A turn soon, if none is due."""
-        if not self._scheduled and not self._closed:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)
 
     def close(self) -> None:
         if self._closed:
@@ -214,7 +199,7 @@ class LinkSet:
             logger.warning("the link to %s %d cannot be opened: %s", message["peer_role"], message["peer"], error)
             self._push({name: message[name] for name in PEER_FIELDS} | {"verb": "link.broken"})
             return
-        self._ends[key] = end
+        self._add(key, end)
         self._call(self._on_up, end)
         self.schedule()
 
@@ -244,7 +229,7 @@ class LinkSet:
         """What the peer had sent before it died is still taken: acknowledgements, watermarks, whole batches."""
         try:
             while (view := end.receive()) is not None:
-                self._call(self._on_batch, end, view)
+                self._call_batch(end, view)
         except LinkBroken as error:
             logger.warning("the rest of a link cannot be read: %s", error)
         self._drop(end)
@@ -253,7 +238,7 @@ class LinkSet:
 
     def _drop(self, end: LinkEnd) -> None:
         key = key_of(end)
-        del self._ends[key]
+        self._remove(key)
         end.close()
         connection = self._connections.pop(key, None)
         if connection is not None:
@@ -261,63 +246,9 @@ class LinkSet:
         elif self._listener is not None and key[0]:
             self._listener.forget(cast("ZmqEnd", end))
 
-    # --- turns
-
-    def _on_doorbell(self) -> None:
-        assert self._doorbell is not None
-        self._doorbell.take()
-        if not self._scheduled:
-            self._scheduled = True
-            self._turn()
-
-    def _turn(self) -> None:
-        if self._closed:
-            return
-        self._scheduled = False
-        if self._doorbell is not None:
-            self._doorbell.awake()
-        ends = list(self._ends.values())
-        if ends:
-            self._first = (self._first + 1) % len(ends)
-            for end in ends[self._first :] + ends[: self._first]:
-                self._serve(end)
-        self._call(self._on_idle)
-        if self._work_left():
-            self.schedule()
-            return
-        if self._doorbell is not None:
-            self._doorbell.sleep()
-            if self._work_left():
-                self._doorbell.awake()
-                self.schedule()
-
-    def _serve(self, end: LinkEnd) -> None:
-        try:
-            if end.pump():
-                self._call(self._on_writable, end)
-            for _ in range(LINK_TURN_BATCHES_MAX):
-                view = end.receive()
-                if view is None:
-                    return
-                self._call(self._on_batch, end, view)
-            end.release()
-        except LinkBroken as error:
-            logger.error("link broken, it is made anew: %s", error)
-            if self._ends.get(key_of(end)) is end:
-                self._drop(end)
-                self._call(self._on_down, end)
-            self._push(link_message("link.broken", end))
-
-    def _work_left(self) -> bool:
-        try:
-            return any(end.has_input() or end.can_pump() for end in self._ends.values())
-        except LinkBroken:
-            return True
-
-    def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
-        try:
-            callback(*arguments)
-        except BaseException as error:
-            if self._on_failure is None or not isinstance(error, Exception):
-                raise
-            self._on_failure(error)
+    def _broken(self, end: LinkEnd, error: Exception) -> None:
+        logger.error("link broken, it is made anew: %s", error)
+        if self._ends.get(key_of(end)) is end:
+            self._drop(end)
+            self._call(self._on_down, end)
+        self._push(link_message("link.broken", end))

@@ -27,6 +27,7 @@ from shards.relay import Relay
 from shards.reply_queues import ReplyQueues
 from shards.requests import Requests
 from shards.shard import Shard
+from shards.turn import wall_clock_ms
 from topology.client import TopologyClient
 from topology.replica import Replica
 
@@ -42,10 +43,6 @@ SETTLE_S_MAX: Final = 2.0
 CONSUMED_FILE: Final = "consumed-queues"
 ATTACH_S_MAX: Final = 10.0
 """Gateways attach their consumers to a restarted shard as soon as their links are up; this is plenty."""
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def open_store(context: ProcessContext) -> Store:

@@ -200,12 +200,6 @@ cdef class Engine(EngineState):
     def event(self, uint32_t gateway, bytes document not None) -> None:
         tell(self, self.gateway_at(gateway), KIND_EVENT, 0, document)
 
-    def take_leaning(self) -> bool:
-        """Whether something was taken since the last call that is only a duplicate of what the log has: whoever is told
-        that it is safe has to wait until everything appended so far is on the disk."""
-        leaning, self.leans_on_log = self.leans_on_log, False
-        return leaning
-
     def watermark(self, uint32_t gateway, uint64_t processed_batch, uint64_t durable_batch) -> None:
         cdef uint8_t *place = outgoing_of(self.gateway_at(gateway)).reserve(sizeof(WatermarkRecord))
         cdef WatermarkRecord *record = <WatermarkRecord *> place

@@ -110,6 +110,10 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     message.routing_key_bytes = record.routing_key_bytes
     message.priority = record.priority
     message.persistent = record.flags & PUBLISH_PERSISTENT
+    if record.flags & PUBLISH_CONFIRM:
+        engine.confirm_asked = True
+        if not message.persistent:
+            engine.early_confirm_asked = True
     message.handed_over = gateway.index >= engine.sender_count - engine.shard_count
     message.died = record.flags & PUBLISH_DIED != 0
     message.ttl_ms = record.ttl_ms

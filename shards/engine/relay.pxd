@@ -37,6 +37,9 @@ cdef enum:
     RELAY_MESSAGES_MAX = 1 << 14
 
 
+# Whether something is to be sent to another shard, or a link to one is wanted.
+cdef bint relay_has_news(EngineState engine) noexcept
+
 # Whether relay_publish would take a message now. Where not, Engine.relay_opened(shard) is called when that has changed.
 # IndexError: there is no such shard.
 cdef bint relay_ready(EngineState engine, uint32_t shard) except -1

@@ -50,6 +50,15 @@ cdef inline bint has_room(const RelayTarget *target, uint64_t divisor) noexcept:
     )
 
 
+cdef bint relay_has_news(EngineState engine) noexcept:
+    """Something is to be sent to another shard, or a link to one is wanted."""
+    cdef uint32_t i
+    for i in range(engine.shard_count):
+        if outgoing_of(&engine.targets[i]).size or engine.targets[i].awaited and not engine.targets[i].up:
+            return True
+    return False
+
+
 cdef bint relay_ready(EngineState engine, uint32_t shard) except -1:
     cdef RelayTarget *target = target_at(engine, shard)
     if engine.relay_closed:

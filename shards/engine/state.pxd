@@ -192,7 +192,12 @@ cdef class EngineState:
     cdef readonly object refusal                # the last OSError of an append
     cdef readonly uint64_t refused_count        # messages refused
     cdef readonly uint64_t dropped_count        # messages without any queue that exists
-    cdef bint leans_on_log                      # see Engine.take_leaning
+    # Something was taken since this was last taken back that is only a duplicate of what the log has: whoever is told
+    # that it is safe has to wait until everything appended so far is on the disk.
+    cdef bint leans_on_log
+    # By publishes, since these were last taken back: a confirm; one that need not wait for the disk.
+    cdef bint confirm_asked
+    cdef bint early_confirm_asked
     cdef Queue **timers                         # a heap from place 1, see timers.pyx
     cdef uint32_t timer_count
     cdef uint32_t timer_capacity

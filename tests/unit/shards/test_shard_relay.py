@@ -102,14 +102,14 @@ async def test_shards_and_gateways_of_the_same_index_are_told_apart(world: World
     world.hand_over(1)
     world.carry()
     assert world.target.take(0) == []
-    assert world.target.feed(wire.publish(QUEUE, persistent=True)) == [wire.Watermark(1, 0)]
+    assert world.target.feed(wire.publish(QUEUE, sequence=1, persistent=True)) == []
     world.target.disconnect(0)
     world.sync()
     world.carry()
     assert world.answers() == [(1, relay.TAKEN)]
     world.target.connect(0)
     world.disconnect()
-    assert world.target.feed(wire.publish(QUEUE)) == [wire.Watermark(1, 1)]
+    assert world.target.feed(wire.publish(QUEUE, sequence=1)) == [wire.Watermark(1, 1)]
 
 
 async def test_a_batch_leaves_early_when_much_waits(world: World) -> None:
@@ -181,7 +181,7 @@ async def test_nonsense_from_a_target_breaks_that_link_alone(world: World) -> No
     world.carry()
     assert world.source.broken == [world.client]
     assert world.answers() == []            # nothing more is taken from it
-    assert world.source.feed(wire.publish(QUEUE)) == [wire.Watermark(1, 1)]
+    assert world.source.feed(wire.publish(QUEUE, sequence=1)) == [wire.Watermark(1, 1)]
     world.disconnect()
     assert world.answers() == [(1, relay.LOST)]
     world.connect()
@@ -193,7 +193,7 @@ async def test_nonsense_from_a_target_breaks_that_link_alone(world: World) -> No
 async def test_nonsense_from_a_client_breaks_that_link_alone(world: World) -> None:
     world.target.shard.on_batch(world.server, memoryview(b"nonsense"))
     assert world.target.broken == [world.server]
-    assert world.target.feed(wire.publish(QUEUE)) == [wire.Watermark(1, 1)]
+    assert world.target.feed(wire.publish(QUEUE, sequence=1)) == [wire.Watermark(1, 1)]
 
 
 async def test_a_target_that_is_gone_for_long_costs_no_memory(world: World) -> None:

@@ -44,3 +44,51 @@ def test_one_commit_may_cover_many_batches() -> None:
         mark.applied(position)
     mark.durable_up_to(30)
     assert mark.news() == (3, 3)
+
+
+def test_a_batch_that_asks_for_nothing_is_no_news() -> None:
+    mark = Watermark()
+    mark.applied(None)
+    assert mark.news() == (1, 1)
+    mark.applied(None, asked=False)
+    mark.applied(100, asked=False)
+    mark.durable_up_to(100)
+    assert mark.news() is None
+    assert mark.settled
+    mark.applied(None)
+    assert mark.news() == (4, 4)
+
+
+def test_who_waits_for_the_disk_alone_hears_nothing_before_it() -> None:
+    mark = Watermark()
+    mark.applied(None, asked=False)
+    mark.applied(100, early=False)
+    mark.applied(None, asked=False)
+    assert mark.news() is None
+    assert not mark.settled
+    mark.durable_up_to(100)
+    assert mark.news() == (3, 3)
+    assert mark.settled
+
+
+def test_what_asks_early_takes_along_what_is_durable() -> None:
+    mark = Watermark()
+    mark.applied(100, early=False)
+    mark.applied(None)
+    mark.applied(200, early=False)
+    assert mark.news() == (3, 0)
+    mark.durable_up_to(150)
+    assert mark.news() == (3, 2)
+    mark.durable_up_to(200)
+    assert mark.news() == (3, 3)
+    assert mark.settled
+
+
+def test_a_durable_batch_that_nobody_waits_for_holds_back_those_behind_it() -> None:
+    mark = Watermark()
+    mark.applied(100, asked=False)
+    mark.applied(200, early=False)
+    mark.durable_up_to(100)
+    assert mark.news() is None
+    mark.durable_up_to(200)
+    assert mark.news() == (2, 2)

@@ -1,0 +1,23 @@
+"""The turn of a process's links. See turns.pyx."""
+from bus.doorbell cimport Doorbell
+
+
+cdef class LinkTurns:
+    cdef readonly object _loop
+    cdef object _on_batch
+    cdef object _on_writable
+    cdef object _on_idle
+    cdef object _on_failure
+    cdef readonly Doorbell _doorbell
+    cdef readonly dict _ends
+    cdef tuple _in_order        # of the ends, None where they have changed
+    cdef bint _scheduled
+    cdef public bint _closed
+    cdef Py_ssize_t _first
+
+    cdef tuple in_order(self)
+    cdef int serve(self, end) except -1
+    cdef bint work_left(self) except -1
+    cdef int call_batch(self, end, view) except -1
+    cdef int call(self, callback, end=*) except -1
+    cdef int failed(self, error) except -1
