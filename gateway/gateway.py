@@ -1,7 +1,8 @@
 """One gateway process's state: its connections, its links, and the turn that moves bytes between them.
 
 Owns the compiled core (it is one), the replica it routes on, the requests to shards and the wheel. Sends
-only in `flush`, once per turn. Opens no socket; gateway/worker.py connects it to the world.
+only in `flush`, once per turn, which is compiled: gateway/turn.pyx. Opens no socket; gateway/worker.py connects it to
+the world.
 """
 import asyncio
 import logging
@@ -17,7 +18,7 @@ from bus.control import ControlError
 from bus.links import LinkEnd
 from gateway.channel import Channel
 from gateway.connection import Connection
-from gateway.core import KIND_RESPONSE, GatewayCore
+from gateway.core import KIND_RESPONSE
 from gateway.flow import ALARM, Flow
 from gateway.handshake import Tuning
 from gateway.pacing import Pacing
@@ -25,7 +26,7 @@ from gateway.quotas import Quotas
 from gateway.replies import ReplyNames
 from gateway.requests import SHARD_WAIT_S_MAX, ShardRequests
 from gateway.routes import RouteTable
-from gateway.transport import READ_BUFFER_BYTES
+from gateway.turn import GatewayTurn
 from gateway.wheel import Wheel
 from gateway.wire import Ends, Wire
 from topology.replica import Replica
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 HOME_LOSING: Final = frozenset({"vhost.delete", "user.delete"})
 """Changes of the topology that end connections."""
-EARLY_SEND_BYTES: Final = 512 * 1024
-"""Input beyond which what it became leaves at once: in one turn the loop may read megabytes of every socket."""
 STOP_REASON: Final = "broker forced connection closure with reason 'shutdown'"
 
 
@@ -70,18 +69,16 @@ class GatewaySettings:
     """Signs the names of reply queues; the same in all gateways of one run of the broker."""
 
 
-class Gateway(GatewayCore):
+class Gateway(GatewayTurn):
     """All connections of one process."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, settings: GatewaySettings, replica: Replica, catalog: Catalog
     ) -> None:
-        super().__init__(settings.shard_count, settings.max_message_bytes)
-        self.loop = loop
+        super().__init__(settings.shard_count, settings.max_message_bytes, loop)
         self.settings = settings
         self.replica = replica
         self.catalog = catalog
-        self.links: Links
         self.reply_names = ReplyNames(settings.reply_key)
         self.routes = RouteTable(replica, self.reply_names)
         self.requests = ShardRequests(self, loop)
@@ -90,12 +87,8 @@ class Gateway(GatewayCore):
         self.quotas = Quotas(self)
         self.wheel = Wheel(loop.time())
         self.connections: dict[str, Connection] = {}
-        self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._last_connection = 0
-        self._flush_due = False
-        self._unsent_bytes = 0              # of input, since something was sent last
         self._tasks: set[asyncio.Task[None]] = set()
-        self._congested: set[int] = set()
         self._down_since_s = dict.fromkeys(range(settings.shard_count), loop.time())
 
     # time and tasks
@@ -160,45 +153,7 @@ class Gateway(GatewayCore):
         if limit and sum(other.opened for other in self.connections.values() if not other.closing) >= limit:
             raise NotAllowed(f"connection refused: node connection limit ({limit}) is reached")
 
-    # the turn
-
-    def wake(self) -> None:
-        """There may be something to send: at the end of the turn."""
-        if not self._flush_due:
-            self._flush_due = True
-            self.loop.call_soon(self.flush)
-
-    def after_read(self, size_bytes: int) -> None:
-        """So much input was handled."""
-        self._unsent_bytes += size_bytes
-        if self._unsent_bytes >= EARLY_SEND_BYTES:
-            self._send()
-        self.wake()
-
-    def flush(self) -> None:
-        """The end of a turn."""
-        self._flush_due = False
-        self._send()
-
-    def _send(self) -> None:
-        """Everything that was produced: to the clients, then to the shards."""
-        self._unsent_bytes = 0
-        for connection in self.dirty():
-            connection.wire.flush()     # type: ignore[attr-defined]  # all of them are Connections
-        self.credits()
-        for shard in self.pending_shards():
-            self.send_outgoing(shard)
-
-    def send_outgoing(self, shard: int) -> None:
-        """Also a hook of the core, for a batch that has grown large within a turn."""
-        link = self.links.get(shard)
-        if link is None:
-            return                      # publishes that wait for it
-        link.send(self.outgoing(shard))
-        self.sent(shard, link.next_batch_number)
-        if link.congested and shard not in self._congested:
-            self._congested.add(shard)
-            self.set_congested(shard, True)
+    # to shards and catalog
 
     def request(self, shard: int, request_id: int, document: bytes) -> bool:
         self.wake()
@@ -210,21 +165,6 @@ class Gateway(GatewayCore):
         self.wake()
 
     # the links' callbacks
-
-    def on_link_batch(self, link: LinkEnd, view: memoryview) -> None:
-        try:
-            self.on_batch(link.peer, view)
-        finally:
-            self._send_lent()
-
-    def _send_lent(self) -> None:
-        """What the batch has lent goes to the sockets before the batch is given back."""
-        for connection in self.take_lent():
-            try:
-                connection.wire.flush()     # type: ignore[attr-defined]  # all of them are Connections
-            finally:
-                connection.keep_lent()
-        self.end_files()
 
     def on_link_up(self, link: LinkEnd) -> None:
         """A fresh shard: it learns its consumers first, then what waited for it."""

@@ -21,8 +21,10 @@ def _bracketed(host: str) -> str:
 class Wire(Protocol):
     """Implemented over a transport by gateway/transport.py."""
 
-    received_bytes: int
-    sent_bytes: int
+    @property
+    def received_bytes(self) -> int: ...
+    @property
+    def sent_bytes(self) -> int: ...
 
     def flush(self) -> None:
         """Hands the connection's output to the socket, unless that is full."""

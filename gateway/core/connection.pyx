@@ -143,19 +143,24 @@ cdef class ConnectionCore(ConnectionState):
     # input
 
     def receive(self, const uint8_t[::1] view not None):
+        if view.shape[0]:
+            self.receive_bytes(&view[0], view.shape[0])
+
+    cdef int receive_bytes(self, const unsigned char *data, size_t n) except -1:
         self.check_initialised()
         if self.processing:
             raise RuntimeError("receive() was called from a hook of this connection's receive()")
-        if self.is_closed or self.is_deaf or view.shape[0] == 0:
-            return
+        if self.is_closed or self.is_deaf or n == 0:
+            return 0
         self.processing = True
         try:
-            self.feed(&view[0], view.shape[0])
+            self.feed(data, n)
         finally:
             self.processing = False
             if self.is_closed or self.is_deaf:
                 drop_backlog(self)
             finish(self.gateway)
+        return 0
 
     cdef int feed(self, const unsigned char *data, size_t n) except -1:
         cdef size_t missing, taken

@@ -1,0 +1,16 @@
+"""The way of bytes between a client's socket and its connection. See client_socket.pyx."""
+from libc.stdint cimport uint64_t
+
+from gateway.core.connection cimport ConnectionCore
+from gateway.turn cimport GatewayTurn
+
+
+cdef class ClientSocket:
+    cdef readonly GatewayTurn _gateway
+    cdef readonly ConnectionCore _connection
+    cdef readonly object _transport
+    cdef int _descriptor                # -1: what is written has to pass the transport
+    cdef bint _reading
+    cdef public bint _finished
+    cdef readonly uint64_t received_bytes
+    cdef readonly uint64_t sent_bytes

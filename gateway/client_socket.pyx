@@ -1,0 +1,89 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The way of bytes between a client's socket and its connection, both ways, as far as it runs for every read and write.
+
+Output goes to the socket by send(2) where the transport has nothing to write, and through the transport where the
+socket does not take all of it. What happens now and then is its subclass's: gateway/transport.py.
+"""
+from libc.stdint cimport uint64_t
+
+from bus.batch cimport Batch
+from gateway.core.connection cimport ConnectionCore
+from gateway.core.lent_output cimport send_straight
+from gateway.turn cimport GatewayTurn
+
+cdef extern from "sys/socket.h" nogil:
+    ssize_t send(int descriptor, const void *data, size_t n, int flags)
+    int MSG_DONTWAIT, MSG_NOSIGNAL
+
+
+cdef class ClientSocket:
+    def __init__(self, GatewayTurn gateway not None):
+        self._gateway = gateway
+        self._descriptor = -1
+        self._reading = True
+
+    def _opened(self, transport, int descriptor):
+        self._transport = transport
+        self._descriptor = descriptor
+
+    def _accepted(self, ConnectionCore connection not None):
+        self._connection = connection
+
+    def get_buffer(self, sizehint):
+        return self._gateway.read_buffer
+
+    def buffer_updated(self, size_t nbytes):
+        cdef ConnectionCore connection = self._connection
+        cdef GatewayTurn gateway = self._gateway
+        self.received_bytes += nbytes
+        if connection.pauses:
+            self.stop_reading()
+        try:
+            connection.receive_bytes(gateway.read_data, nbytes)
+        except Exception as error:      # a bug in a handler
+            connection.crash(error)
+        if not connection.is_writable:
+            connection.hold_for_output()
+        if connection.feeds_flood:
+            gateway.pacing.rest(connection)
+        gateway.after_read(nbytes)
+
+    def flush(self):
+        cdef ConnectionCore connection = self._connection
+        cdef Batch output
+        cdef ssize_t sent = 0
+        cdef bint straight
+        if not connection.is_writable or connection.output is None:
+            return
+        straight = self._takes_straight()
+        if straight and connection.piece_count:
+            self.sent_bytes += send_straight(connection, self._descriptor)
+            straight = False            # what is left is more than the socket takes
+        output = connection.take_output()
+        if output is None or output.size == 0 or self._finished:
+            return
+        self.sent_bytes += output.size
+        if straight:
+            sent = send(self._descriptor, output.data, output.size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        # Errors are left for the transport to meet.
+        if sent <= 0:
+            self._transport.write(output)
+        elif <size_t> sent < output.size:
+            self._transport.write(memoryview(output)[sent:])
+
+    def _takes_straight(self):
+        """Whether the socket may be written to without the transport, as that is well and has nothing to write."""
+        return (
+            self._descriptor >= 0 and not self._finished and not self._transport.is_closing()
+            and self._transport.get_write_buffer_size() == 0
+        )
+
+    def stop_reading(self):
+        if self._reading and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self):
+        if not self._reading and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()

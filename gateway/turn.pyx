@@ -1,0 +1,90 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The turn of a gateway: what was read and what came from shards becomes output, which leaves at its end, once.
+
+Compiled, because at low rates a turn carries one message: what it costs is then what the message costs. What else the
+gateway does is its subclass's: gateway/gateway.py.
+"""
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from libc.stdint cimport uint8_t, uint32_t
+
+from bus.batch cimport Batch
+from gateway.core.deliveries cimport return_credits
+from gateway.core.gateway cimport GatewayCore
+from gateway.core.state cimport ConnectionState
+
+READ_BUFFER_BYTES = READ_BYTES
+EARLY_SEND_BYTES = EARLY_SEND
+
+
+cdef class GatewayTurn(GatewayCore):
+    def __init__(self, uint32_t shard_count, size_t max_message_bytes, loop):
+        super().__init__(shard_count, max_message_bytes)
+        cdef bytearray room = bytearray(READ_BYTES)
+        self.loop = loop
+        self.read_buffer = memoryview(room)     # which also keeps it where it is
+        self.read_data = <const uint8_t *> PyByteArray_AS_STRING(room)
+        self._congested = set()
+
+    def wake(self):
+        if not self._flush_due:
+            self._flush_due = True
+            self.loop.call_soon(self.flush)
+
+    cdef int after_read(self, size_t size_bytes) except -1:
+        """So much input was handled."""
+        self._unsent_bytes += size_bytes
+        if self._unsent_bytes >= EARLY_SEND:
+            self.send()
+        if not self._flush_due:
+            self._flush_due = True
+            self.loop.call_soon(self.flush)
+        return 0
+
+    def flush(self):
+        self._flush_due = False
+        self.send()
+
+    cdef int send(self) except -1:
+        """Everything that was produced: to the clients, then to the shards."""
+        cdef list connections
+        cdef ConnectionState connection
+        cdef uint32_t shard
+        self._unsent_bytes = 0
+        if self.dirty_connections:
+            connections = self.dirty()
+            for connection in connections:
+                (<object> connection).wire.flush()
+        if self.to_credit.count:
+            return_credits(self)
+        for shard in range(self.shard_count):
+            if (<Batch> self.batches[shard]).size:
+                self.send_outgoing(shard)
+        return 0
+
+    def send_outgoing(self, uint32_t shard):
+        link = self.links.get(shard)
+        if link is None:
+            return                      # publishes that wait for it
+        link.send(self.batches[shard])
+        self.sent(shard, link.next_batch_number)
+        if link.congested and shard not in self._congested:
+            self._congested.add(shard)
+            self.set_congested(shard, True)
+
+    def on_link_batch(self, link, view):
+        try:
+            self.on_batch(link.peer, view)
+        finally:
+            if self.lent_connections:
+                self.send_lent()
+            if self.ended_files:
+                self.end_files()
+
+    cdef int send_lent(self) except -1:
+        """What the batch has lent goes to the sockets before the batch is given back."""
+        for connection in self.take_lent():
+            try:
+                connection.wire.flush()
+            finally:
+                connection.keep_lent()
+        return 0
