@@ -22,9 +22,7 @@ from log.disk import Disk
 from log.formats import (
     ACKNOWLEDGED,
     DELIVERY_COUNT_MAX,
-    ENTRY_DELAYED,
     ENTRY_DTYPE,
-    ENTRY_EXPIRES,
     ENTRY_REDELIVERED,
     FORMAT_VERSIONS_READ,
     HEADER_BYTES,
@@ -32,7 +30,6 @@ from log.formats import (
     HEADER_DTYPE,
     HEADER_USED_BYTES,
     INDEX_COPIED,
-    INDEX_DELAYED,
     INDEX_SETTLED,
     MAGIC_ACKS,
     MAGIC_DATA,
@@ -40,6 +37,7 @@ from log.formats import (
     MOVED,
     UnknownFormat,
 )
+from log.gathering import deal, gather, queue_id_range, raise_to_highest
 from log.machine import last_run, open_run, went_down
 from log.segment import Segment, segment_path
 
@@ -223,21 +221,19 @@ def has_content(path: str) -> bool:
 def highest_numbers(segment: Segment) -> dict[int, int]:
     """The highest entry number of each queue in the segment, acknowledged or not."""
     index = segment.index_array()
-    index = index[index["position8"] != 0]
-    if len(index) == 0:
+    ids = queue_id_range(index)
+    if ids is None:
         return {}
-    ids, numbers = index["queue_id"], index["entry_number"]
-    lowest, highest = int(ids.min()), int(ids.max())
-    if lowest == highest:
-        return {lowest: int(numbers.max())}
+    lowest, highest = ids
     if highest - lowest < DENSE_IDS_MAX:
         table = np.zeros(highest - lowest + 1, np.uint64)
-        np.maximum.at(table, ids - np.uint32(lowest), numbers)
+        raise_to_highest(index, lowest, table)
         found = np.nonzero(table)[0]
         return dict(zip((found + lowest).tolist(), table[found].tolist(), strict=True))
-    unique, inverse = np.unique(ids, return_inverse=True)
+    index = index[index["position8"] != 0]
+    unique, inverse = np.unique(index["queue_id"], return_inverse=True)
     table = np.zeros(len(unique), np.uint64)
-    np.maximum.at(table, inverse, numbers)
+    np.maximum.at(table, inverse, index["entry_number"])
     return dict(zip(unique.tolist(), table.tolist(), strict=True))
 
 
@@ -270,30 +266,21 @@ def is_among(keys: NDArray[np.uint64], several: NDArray[np.uint64]) -> NDArray[n
 def merge(segments: list[Segment]) -> tuple[Entries, NDArray[np.uint32]]:
     """All live entries and their queue ids; each message of a queue once."""
     several = keys_in_several_places(segments)
-    chosen: list[NDArray[np.uint32]] = []
+    chosen: list[NDArray[np.bool_]] = []
     for segment in segments:
         index, acks = segment.index_array(), segment.acks_array()
         # An entry that is acknowledged says nothing, unless another copy of it is not.
         wanted = acks < MOVED
         if len(several):
             wanted |= is_among(keys_of(index), several) & (index["position8"] != 0)
-        chosen.append(np.nonzero(wanted)[0].astype(np.uint32))
-    count = sum(len(slots) for slots in chosen)
+        chosen.append(wanted)
+    count = sum(int(np.count_nonzero(wanted)) for wanted in chosen)
     entries: Entries = np.empty(count, ENTRY_DTYPE)
     queue_ids = np.empty(count, np.uint32)
     end = 0
-    for segment, slots in zip(segments, chosen, strict=True):
-        start, end = end, end + len(slots)
-        part, index = entries[start:end], segment.index_array()[slots]
-        part["number"] = index["entry_number"]
-        part["segment"] = segment.place
-        part["slot"] = slots
-        part["position8"] = index["position8"]
-        part["delivery_count"] = segment.acks_array()[slots]
-        part["priority"] = index["priority"]
-        part["flags"] = np.where(
-            index["flags"] & INDEX_DELAYED, ENTRY_DELAYED, np.where(index["expires_at_ms"] > 0, ENTRY_EXPIRES, 0))
-        queue_ids[start:end] = index["queue_id"]
+    for segment, wanted in zip(segments, chosen, strict=True):
+        index, acks = segment.index_array(), segment.acks_array()
+        end += gather(index, acks, wanted, segment.place, entries[end:], queue_ids[end:])
     if len(several):
         copied = is_among(numbered(queue_ids, entries["number"]), several)
         kept, kept_ids = without_copies(segments, entries[copied], queue_ids[copied])
@@ -349,18 +336,13 @@ def split(entries: Entries, queue_ids: NDArray[np.uint32]) -> dict[int, Any]:
     if len(entries) == 0:
         return {}
     lowest, highest = int(queue_ids.min()), int(queue_ids.max())
-    if lowest != highest:
-        # numpy sorts 16-bit keys by radix, several times faster than wider ones.
-        keys = queue_ids - np.uint32(lowest)
-        order = np.argsort(keys.astype(np.uint16) if highest - lowest < 1 << 16 else keys, kind="stable")
-        entries, queue_ids = entries[order], queue_ids[order]
-    starts = np.concatenate(([0], np.nonzero(queue_ids[1:] != queue_ids[:-1])[0] + 1))
-    ends = np.append(starts[1:], len(entries))
+    names: list[int] | range = range(lowest, highest + 1)
+    if highest - lowest >= DENSE_IDS_MAX:
+        unique, places = np.unique(queue_ids, return_inverse=True)
+        names, queue_ids, lowest, highest = unique.tolist(), places.astype(np.uint32), 0, len(unique) - 1
+    dealt, bounds, unsorted = deal(entries, queue_ids, lowest, highest)
     by_queue: dict[int, Any] = {}
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        part = entries[start:end]
-        numbers = part["number"]
-        if len(part) > 1 and not bool((numbers[1:] > numbers[:-1]).all()):
-            part = part[np.argsort(numbers, kind="stable")]
-        by_queue[int(queue_ids[start])] = part
+    for place in np.nonzero(np.diff(bounds))[0].tolist():
+        part = dealt[bounds[place]:bounds[place + 1]]
+        by_queue[names[place]] = part[np.argsort(part["number"], kind="stable")] if unsorted[place] else part
     return by_queue
