@@ -1,6 +1,6 @@
 """Publishers to flooded queues are read at a measured pace (the queues' shards say which: shards/engine/flood.pyx).
 
-After each read that held a publish to such a queue the connection rests: until no queue is flooded any more, or for
+After each read that held a publish to such a queue the connection rests: until the queue is flooded no more, or for
 REST_S. So the time that a core has goes to the consumers, and publishers go at the pace of these. A connection that
 acknowledges does not rest: its acknowledgements would wait behind its publishes, and these for those.
 """
@@ -20,17 +20,17 @@ class Pacing:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._resting: dict[Connection, asyncio.TimerHandle] = {}
         self._flooded: dict[int, int] = {}          # queue id: its shard
+        self._resting: dict[int, dict[Connection, asyncio.TimerHandle]] = {}    # by the queue that they fed
 
     def set_flooded(self, shard: int, queue_id: int, flooded: bool) -> None:
-        """A shard's word. With the last flood everybody goes on."""
+        """A shard's word. At the end of a flood those who fed it go on."""
         if flooded:
             self._flooded[queue_id] = shard
-        else:
-            self._flooded.pop(queue_id, None)
-        if not self._flooded:
-            self._all_go_on()
+            return
+        self._flooded.pop(queue_id, None)
+        for connection in list(self._resting.get(queue_id, ())):
+            self._go_on(connection, queue_id)
 
     def forget(self, shard: int) -> list[int]:
         """The shard is down: of its queues none is flooded. Returns their ids."""
@@ -41,16 +41,18 @@ class Pacing:
 
     def rest(self, connection: "Connection") -> None:
         """It has just fed a flood."""
-        connection.feeds_flood = False
-        if self._flooded and connection not in self._resting and not connection.has_settled:
+        queue_id, connection.feeds_flood = connection.feeds_flood, 0
+        if queue_id not in self._flooded or connection.has_settled:
+            return
+        resting = self._resting.setdefault(queue_id, {})
+        if connection not in resting:
             connection.pause(PAUSE_PACE)
             connection.wire.stop_reading()
-            self._resting[connection] = self._loop.call_later(REST_S, self._go_on, connection)
+            resting[connection] = self._loop.call_later(REST_S, self._go_on, connection, queue_id)
 
-    def _all_go_on(self) -> None:
-        for connection in list(self._resting):
-            self._go_on(connection)
-
-    def _go_on(self, connection: "Connection") -> None:
-        self._resting.pop(connection).cancel()
+    def _go_on(self, connection: "Connection", queue_id: int) -> None:
+        resting = self._resting[queue_id]
+        resting.pop(connection).cancel()
+        if not resting:
+            del self._resting[queue_id]
         connection.gateway.guarded(connection, lambda: connection.go_on(PAUSE_PACE))

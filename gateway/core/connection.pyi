@@ -28,8 +28,8 @@ class ConnectionCore:
     """The authenticated user, compared with the user-id property of publishes."""
     impersonator: bool
     """The user may publish any user-id."""
-    feeds_flood: bool
-    """It has published to a flooded queue since this was set to False."""
+    feeds_flood: int
+    """Id of a flooded queue that it has published to since this was set to 0."""
     writable: bool
     """Set False in pause_writing, True in resume_writing: credit is returned only while True."""
 

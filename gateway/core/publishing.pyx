@@ -146,18 +146,18 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
         if shard.congested or not shard.up:
             channel.connection.held_by = <int> group.shard
         if channel.gateway.flooded_count and not channel.connection.feeds_flood:
-            channel.connection.feeds_flood = is_flooded(channel.gateway, route, group)
+            channel.connection.feeds_flood = flooded_of(channel.gateway, route, group)
     return 0
 
 
-cdef bint is_flooded(GatewayState gateway, Route route, const RouteGroup *group) noexcept:
-    """Whether one of the queues is. Few queues are at a time."""
+cdef uint32_t flooded_of(GatewayState gateway, Route route, const RouteGroup *group) noexcept:
+    """The first of the queues that is flooded, or 0. Few queues are at a time."""
     cdef uint32_t i, k
     for i in range(group.first_queue, group.first_queue + group.queue_count):
         for k in range(gateway.flooded_count):
             if gateway.flooded[k] == route.queue_ids[i]:
-                return True
-    return False
+                return route.queue_ids[i]
+    return 0
 
 
 cdef int refuse_publish(ChannelState channel, uint64_t number) except -1:

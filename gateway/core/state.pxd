@@ -84,7 +84,7 @@ cdef class ConnectionState:
     cdef bint header_seen
     cdef bint publish_seen
     cdef bint settle_seen
-    cdef public bint feeds_flood        # it has published to a flooded queue since this was last taken back
+    cdef public uint32_t feeds_flood    # id of a flooded queue that it has published to since this was last set to 0
     cdef bint processing
     cdef bint output_listed
     cdef bint credit_listed

@@ -1,4 +1,4 @@
-"""Queues that fill faster than consumers empty them although these work as fast as they are given. See flood.pyx."""
+"""Queues that fill faster than they are emptied although their consumers take all they are given. See flood.pyx."""
 from libc.stdint cimport uint64_t
 
 from shards.engine.state cimport EngineState, Queue, ready_count
@@ -13,6 +13,9 @@ cdef enum:
     # A flood begins when fast consumers have this much work before them, and ends when they have half of it.
     FLOOD_BEGINS_MS = 2
     FLOOD_BEGINS_MESSAGES_MIN = 1000
+    # The same for consumers that are not fast and wait for their connections alone: where many share a core, none is.
+    WAITING_FLOOD_BEGINS_MESSAGES = 20_000
+    WAITING_FLOOD_ENDS_MESSAGES = 4_000
 
 
 cdef int measure(EngineState engine, Queue *queue) except -1
@@ -26,8 +29,9 @@ cdef inline int watch_flood(EngineState engine, Queue *queue) except -1:
     if engine.now_ms - queue.measured_at_ms >= MEASURED_MS:
         measure(engine, queue)
     if queue.flooded:
-        if queue.flood_begins == 0 or ready_count(queue) <= queue.flood_begins // 2 or queue.consumer_count == 0:
+        if queue.consumer_count == 0 or ready_count(queue) <= (
+                queue.flood_begins // 2 if queue.flood_begins else WAITING_FLOOD_ENDS_MESSAGES):
             end_flood(engine, queue)
-    elif queue.flood_begins and ready_count(queue) > queue.flood_begins and queue.consumer_count:
+    elif ready_count(queue) > (queue.flood_begins if queue.flood_begins else WAITING_FLOOD_BEGINS_MESSAGES):
         begin_flood(engine, queue)
     return 0

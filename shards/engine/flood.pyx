@@ -3,13 +3,36 @@
 
 Reading publishes is cheaper than delivering, so where cores are few publishers get the time, and the backlog grows for
 as long as they go on. A queue is flooded when its consumers have lately taken messages at a high rate and still have
-more before them than they take in some milliseconds. Gateways are told, and let the queue's publishers rest
+more before them than they take in some milliseconds. What such a consumer waits for, its connection or its own
+acknowledgements, makes no difference. One that is not fast, as it shares its core with many, is outrun too if it waits
+for nothing but its connection, and the backlog is long. Gateways are told, and let the queue's publishers rest
 until it is over (gateway/pacing.py).
 
-A backlog that slow consumers leave, or none, or those whose prefetch is small for what they do, is no flood: to keep it
-is what a queue is for. What a consumer waits for, its connection or its own acknowledgements, makes no difference.
+A backlog that slow consumers leave because of their prefetch, or because there are none, is no flood: to keep it is
+what a queue is for.
 """
 from libc.stdint cimport uint32_t, uint64_t
+
+from shards.engine.state cimport Consumer
+
+cdef enum:
+    # Consumers of a queue that are looked at: with many, those in front are as good as any.
+    LOOKED_AT_MAX = 16
+
+
+cdef bint waits_for_connection(const Queue *queue) noexcept:
+    """Whether a consumer could take more, if only its connection or its gateway took it."""
+    cdef Consumer *consumer = queue.consumers
+    cdef int i
+    for i in range(LOOKED_AT_MAX):
+        if consumer == NULL:
+            return False
+        if consumer.listed != NULL and (
+                consumer.listed == &consumer.channel.connection.waiting
+                or consumer.listed == &consumer.channel.gateway.waiting):
+            return True
+        consumer = consumer.queue_next
+    return False
 
 
 cdef int tell(EngineState engine, const Queue *queue) except -1:
@@ -21,7 +44,7 @@ cdef int tell(EngineState engine, const Queue *queue) except -1:
 
 
 cdef int measure(EngineState engine, Queue *queue) except -1:
-    """Counts anew, and says by what was counted from how many messages on it is a flood (0: never)."""
+    """Counts anew, and says by what was counted from how many messages on fast consumers are outrun (0: not fast)."""
     cdef uint64_t elapsed_ms = engine.now_ms - queue.measured_at_ms
     cdef uint64_t taken = queue.delivered - queue.measured_delivered
     queue.measured_at_ms = engine.now_ms
@@ -29,12 +52,17 @@ cdef int measure(EngineState engine, Queue *queue) except -1:
     queue.flood_begins = 0
     if taken // elapsed_ms >= FAST_MESSAGES_PER_MS:
         queue.flood_begins = max(FLOOD_BEGINS_MS * taken // elapsed_ms, FLOOD_BEGINS_MESSAGES_MIN)
+    elif queue.flooded and not waits_for_connection(queue):
+        end_flood(engine, queue)
     return 0
 
 
 cdef int begin_flood(EngineState engine, Queue *queue) except -1:
-    queue.flooded = True
-    return tell(engine, queue)
+    """More is ready than there should be; that it is a flood is still to be seen."""
+    if queue.consumer_count and (queue.flood_begins or waits_for_connection(queue)):
+        queue.flooded = True
+        tell(engine, queue)
+    return 0
 
 
 cdef int end_flood(EngineState engine, Queue *queue) except -1:

@@ -63,7 +63,7 @@ cdef struct Queue:
     # see flood.pyx
     uint64_t measured_at_ms         # since then what consumers take is counted
     uint64_t measured_delivered     # delivered, at that time
-    uint64_t flood_begins           # more ready messages than that are a flood; 0: none is
+    uint64_t flood_begins           # more ready messages than that outrun its fast consumers; 0: they are not fast
     # since the process was started
     uint64_t published
     uint64_t delivered              # to consumers and gets

@@ -12,8 +12,8 @@ def bodies(bench: Bench) -> list[bytes]:
     return [r.body for link in bench.links.values() for r in link.records if isinstance(r, Published)]
 
 
-def flooded_queue(bench: Bench) -> tuple[int, int]:
-    queue = bench.gateway.replica.queue("/", "q")
+def flooded_queue(bench: Bench, name: str = "q") -> tuple[int, int]:
+    queue = bench.gateway.replica.queue("/", name)
     assert queue is not None
     return queue.shard, queue.queue_id
 
@@ -25,7 +25,7 @@ async def test_a_publisher_rests_until_the_flood_is_over(bench: Bench) -> None:
     shard, queue_id = flooded_queue(bench)
     bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": True})
     client.raw(frames.publish(1, b"1"))
-    assert client.connection.feeds_flood
+    assert client.connection.feeds_flood == queue_id
     bench.gateway.pacing.rest(client.connection)
     client.raw(frames.publish(1, b"2"))
     await turn()
@@ -33,6 +33,25 @@ async def test_a_publisher_rests_until_the_flood_is_over(bench: Bench) -> None:
     bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": False})
     await turn()
     assert bodies(bench) == [b"1", b"2"] and not client.connection.paused
+
+
+@scenario
+async def test_the_flood_of_another_queue_is_nothing_to_it(bench: Bench) -> None:
+    client = await bench.opened()
+    floods = []
+    for name in ("q", "other"):
+        await client.call(1, QueueDeclare(queue=name))
+        shard, queue_id = flooded_queue(bench, name)
+        floods.append((shard, queue_id))
+        bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": True})
+    client.raw(frames.publish(1, b"1"))
+    bench.gateway.pacing.rest(client.connection)
+    (shard, queue_id), (other_shard, other_id) = floods
+    bench.gateway._on_event(other_shard, {"event": "flood", "queue_id": other_id, "on": False})
+    assert client.connection.paused
+    bench.gateway._on_event(other_shard, {"event": "flood", "queue_id": other_id, "on": True})
+    bench.gateway._on_event(shard, {"event": "flood", "queue_id": queue_id, "on": False})
+    assert not client.connection.paused
 
 
 @scenario

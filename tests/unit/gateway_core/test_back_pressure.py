@@ -82,8 +82,8 @@ def test_publishers_to_a_flooded_queue_are_marked() -> None:
     gateway.set_flooded(queue_id, True)
     second.receive(frames.publish(1, b"2", routing_key=b"both"))
     first.receive(frames.publish(1, b"3", routing_key=b"r"))
-    assert first.feeds_flood and not first.paused
+    assert first.feeds_flood == queue_id and not first.paused
     gateway.set_flooded(queue_id, False)
-    first.feeds_flood = False
+    first.feeds_flood = 0
     first.receive(frames.publish(1, b"4", routing_key=b"r"))
     assert not first.feeds_flood

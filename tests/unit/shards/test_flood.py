@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 
+from bus.limits import CONNECTION_WINDOW_BYTES
 from tests.unit.shards.conftest import Bench
 from tests.unit.shards.wire import Deliver, Json, credit, publish, settle
 
@@ -10,6 +11,7 @@ FAST = 100
 """Messages a millisecond from which on consumers are fast."""
 MEASURED_MS = 20
 SMALLEST = 1000
+WAITING_BEGINS, WAITING_ENDS = 20_000, 4_000
 
 
 class FloodBench:
@@ -90,7 +92,27 @@ def test_a_slow_consumer_leaves_a_backlog_and_no_flood(bench: Bench, prefetch: i
     flood = FloodBench(bench, prefetch=prefetch)
     flood.live(10 * MEASURED_MS, published=300, taken=FAST - 10)
     assert flood.events == []
-    assert bench.ready() > 10 * SMALLEST or prefetch == 0
+    assert bench.ready() > WAITING_BEGINS or prefetch == 0
+
+
+@pytest.mark.parametrize("no_ack", [True, False])
+def test_a_consumer_that_waits_for_its_connection_need_not_be_fast(bench: Bench, no_ack: bool) -> None:
+    flood = FloodBench(bench, no_ack=no_ack)
+    body = b"x" * 2000
+    bench.feed(publish(1, body) * 600)          # more than a connection's window
+    flood.look()
+    while bench.ready() <= WAITING_BEGINS:
+        flood.live(1, published=400)
+    for _ in range(3 * MEASURED_MS):            # its connection takes some messages in a millisecond
+        bench.engine.now_ms += 1
+        bench.feed(publish(1) * 5, credit(1, flood.given_bytes - CONNECTION_WINDOW_BYTES + 1000))
+        flood.look()
+    assert flood.events == [(1, True)]
+    while bench.ready() > WAITING_ENDS // 2:
+        bench.engine.now_ms += MEASURED_MS
+        bench.feed(credit(1, flood.given_bytes))
+        flood.look()
+    assert flood.events == [(1, True), (1, False)]
 
 
 def test_acknowledgements_that_come_rarely_and_many_at_once_are_slow(bench: Bench) -> None:
