@@ -154,7 +154,9 @@ class Measurement:
         return from_json(file.read_bytes()) if file.exists() else []
 
     def _keep(self, name: str, results: Sequence[Result]) -> None:
-        """In place of what there was of the same scenario; the order is that of the scenarios."""
+        """In place of what there was of the same scenario; the order is that of the scenarios. Ctrl-C ends it all."""
+        if any(one.interrupted for one in results):
+            raise KeyboardInterrupt
         anew = {one.scenario for one in results}
         kept = [one for one in self._kept(name) if one.scenario not in anew] + list(results)
         order = list(SCENARIOS)
@@ -219,7 +221,10 @@ def main(given: Sequence[str] | None = None) -> int:
     options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
         measurement = Measurement(options, Path(directory))
-        measurement.run(options.only)
+        try:
+            measurement.run(options.only)
+        except KeyboardInterrupt:
+            measurement.failed.append("interrupted: the rest was not measured")
     for file in write_page(options.results, options.page, options.readme):
         told(f"wrote {file}")
     for line in measurement.failed:

@@ -58,6 +58,16 @@ def test_what_fails_does_not_end_the_rest(
     assert "## Brokers" in (tmp_path / "RESULTS.md").read_text()
 
 
+def test_ctrl_c_ends_everything_and_what_there_is_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = result("warren", 1, scenario="confirm", interrupted=True)
+    monkeypatch.setattr(measure, "compare", lambda *_, **__: [interrupted])
+    monkeypatch.setattr(measure.Brokers, "targets", lambda _: [])
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "churn.json").write_bytes(to_json([result("warren", 7, scenario="churn_connection")]))
+    assert run(tmp_path, "--only", "brokers,churn") == measure.FAILED
+    assert not (tmp_path / "results" / "brokers.json").exists() and "## Churn" in (tmp_path / "RESULTS.md").read_text()
+
+
 def test_a_broker_that_died_is_started_again(tmp_path: Path) -> None:
     brokers = measure.Brokers(tmp_path, ["warren"], 1, 1)
     try:

@@ -212,7 +212,6 @@ def test_a_broker_that_is_not_there() -> None:
     ("arguments", "who"),
     [
         (["--confirm", "10", "--rate", "100"], "(producer|consumer) 0"),
-        (["--publish-only"], "producer 0"),
         (["churn", "queue"], "queue churner \\d"),
     ],
 )
