@@ -81,6 +81,15 @@ class Pair:
         """Of what is compared, what differs by more than it may."""
         return [name for name in self.compared if not self._agrees(name)]
 
+    @property
+    def verdict(self) -> str:
+        """A difference that is no larger than that between runs of one and the same tool says nothing."""
+        if not self.differences:
+            return "yes"
+        real = [name for name in self.differences if abs((self.ratio(name) or 0.0) - 1) > self.spread(name)]
+        names = ", ".join(name.removesuffix("_us") for name in real or self.differences)
+        return f"no: {names}" if real else f"runs differ more: {names}"
+
     def _agrees(self, name: str) -> bool:
         ours, theirs = self.medians(name)
         if ours is None or theirs is None:
@@ -124,7 +133,7 @@ def agreement_table(found: Sequence[Pair], tablefmt: str = "simple") -> str:
         lines.append((
             pair.broker, pair.scenario, *_both(pair, "rate", 0), f"{pair.spread('rate'):.0%}",
             *_both(pair, "cpu_us", 2), *(_number(value, 0) for value in latencies),
-            "no: " + ", ".join(name.removesuffix("_us") for name in pair.differences) if pair.differences else "yes",
+            pair.verdict,
         ))
     return _table(lines, AGREEMENT_HEADERS, 2, tablefmt)
 

@@ -134,6 +134,14 @@ def test_tools_agree_within_ten_percent(ours: dict[str, Any], differ: list[str])
     assert both(**ours).differences == differ
 
 
+def test_a_difference_within_the_runs_of_one_tool_says_nothing() -> None:
+    theirs = [run("amqpload", 100), run("amqpload", 60)]
+    (pair,) = pairs([run("warren perf", 60), *theirs])
+    assert pair.verdict == "runs differ more: rate"
+    (pair,) = pairs([run("warren perf", 30, 2.0), *theirs])
+    assert pair.verdict == "no: rate, cpu"
+
+
 def test_medians_and_spread() -> None:
     (pair,) = pairs([*(run("warren perf", rate) for rate in (90, 100, 200)), run("amqpload", 100),
                      run("amqpload", 1, error="it broke")])
