@@ -35,7 +35,7 @@ class Channel(ChannelCore):
         self.consumers: dict[str, Consumer] = {}
         self.reply_consumer: ReplyConsumer | None = None
         self.prefetch_count = 0         # for consumers, from basic.qos without global
-        self.prefetch = ChannelPrefetch(self.delivered_from, self._held)
+        self.prefetch = ChannelPrefetch()
         self.flowing = True             # the client's word of channel.flow
         self.leaving: asyncio.Future[list[dict[str, Any] | None]] | None = None
         self.refused = False            # this side closes it
@@ -218,13 +218,13 @@ class Channel(ChannelCore):
 
     def _limited(self, shard: int) -> None:
         if not self.closed:
-            self.prefetch.started(shard)
+            self.prefetch.started(shard, self.delivered_from(shard))
             self.grant()
 
     def grant(self, asking: int | None = None) -> None:
         """Gives the shards that ask for it what credit is free. One that has just asked hears also that none is: until
         then it keeps messages from consumers of lower priority."""
-        grants = self.prefetch.grants()
+        grants = self.prefetch.grants(self.delivered_from, self.consumer_unacked_count)
         if asking is not None and all(shard != asking for shard, _ in grants):
             grants.append((asking, 0))
         for shard, count in grants:
@@ -232,9 +232,6 @@ class Channel(ChannelCore):
 
     def on_settled(self) -> None:
         self.grant()
-
-    def _held(self) -> int:
-        return self.consumer_unacked_count
 
     # requests and answers
 

@@ -135,10 +135,15 @@ class Connection(ConnectionCore):
             self._drive = drive
             self._driven_channel = channel_number
             self.pause(PAUSE_METHOD)
-        elif isinstance(drive.error, AMQPError):
-            raise attributed(drive.error, key) from None
-        elif drive.error is not None:
-            raise drive.error
+            return
+        failure = drive.take_error()
+        try:
+            if isinstance(failure, AMQPError):
+                raise attributed(failure, key) from None
+            if failure is not None:
+                raise failure
+        finally:
+            del failure             # its traceback holds this frame: together they would wait for a collector
 
     def _handle(
         self, number: int, key: constants.MethodId, method: tuple[Any, ...]

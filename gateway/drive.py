@@ -26,6 +26,11 @@ class Drive:
         """True: ended within the first step, `error` says how; on_done is not called then."""
         return self._step()
 
+    def take_error(self) -> BaseException | None:
+        """What ended it. Nothing here holds it any more: its traceback holds this."""
+        error, self.error = self.error, None
+        return error
+
     def _step(self) -> bool:
         try:
             future = self._coroutine.send(None)
@@ -45,4 +50,4 @@ class Drive:
 
     def _wake(self, _future: "asyncio.Future[Any] | None") -> None:
         if self._step():
-            self._on_done(self.error)
+            self._on_done(self.take_error())

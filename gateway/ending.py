@@ -12,6 +12,7 @@ from amqp091.method_table import ConnectionClose, ConnectionCloseOk
 from gateway.core import PAUSE_HELD
 from gateway.handshake import CLOSE_OK_WAIT_S_MAX, ENDING, SILENT_CLOSE_DELAY_S, State
 from gateway.refusal import closing_method
+from gateway.wire import NO_WIRE
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 class Ending:
     """How one connection ends."""
+
+    __slots__ = ("_connection", "_crossed", "_release", "_told_close", "told_catalog")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
@@ -124,8 +127,13 @@ class Ending:
 
     async def bury(self) -> None:
         """The socket is gone: everything is given up, then the handles are free."""
+        connection = self._connection
         try:
             await self.release()
         finally:
-            self._connection.close()
-            self._connection.gateway.forget(self._connection)
+            connection.close()
+            connection.gateway.forget(connection)
+            # Nothing refers to it in a circle any more: its memory is free now, not when a collector comes by.
+            connection.wire = NO_WIRE
+            connection.liveness.retire()
+            del self._connection

@@ -23,8 +23,12 @@ NEVER: Final = math.inf
 class Liveness:
     """The timed duties of one connection."""
 
+    __slots__ = (
+        "_connection", "_due_s", "_handshake_deadline_s", "_next_beat_s", "_next_check_s", "heartbeat",
+    )
+
     def __init__(self, connection: "Connection", now_s: float, handshake_timeout_s: float) -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._handshake_deadline_s = now_s + handshake_timeout_s
         self._next_beat_s = NEVER
         self._next_check_s = NEVER
@@ -34,6 +38,8 @@ class Liveness:
     def start_heartbeat(self, interval_s: int) -> None:
         """After tune-ok; 0 means none."""
         connection = self._connection
+        if connection is None:
+            return
         self.heartbeat = Heartbeat(interval_s, connection.wire.sent_bytes, connection.wire.received_bytes)
         if interval_s:
             now_s = connection.gateway.now_s()
@@ -41,27 +47,32 @@ class Liveness:
             self._next_check_s = now_s + interval_s
             self._schedule(now_s)
 
+    def retire(self) -> None:
+        """The connection is over, and not kept until the next visit."""
+        self._connection = None
+
     def _schedule(self, now_s: float) -> None:
+        if self._connection is None:
+            return
         due_s = min(self._handshake_deadline_s, self._next_beat_s, self._next_check_s, now_s + VISIT_INTERVAL_S_MAX)
         self._connection.gateway.wheel.at(due_s, lambda now_s: self._visit(now_s, due_s))
         self._due_s = due_s
 
     def _visit(self, now_s: float, due_s: float) -> None:
         connection = self._connection
-        if due_s != self._due_s or connection.wire_lost or connection.state is State.ENDED:
+        if connection is None or due_s != self._due_s or connection.wire_lost or connection.state is State.ENDED:
             return                      # another visit has taken the place of this one, or none is needed
         if now_s >= self._handshake_deadline_s:
-            self._check_handshake()
+            self._check_handshake(connection)
         if now_s >= self._next_beat_s:
             self._next_beat_s = now_s + self.heartbeat.send_interval_s
-            self._beat()
+            self._beat(connection)
         if now_s >= self._next_check_s:
             self._next_check_s = now_s + self.heartbeat.interval_s
-            self._check_alive()
+            self._check_alive(connection)
         self._schedule(now_s)
 
-    def _check_handshake(self) -> None:
-        connection = self._connection
+    def _check_handshake(self, connection: "Connection") -> None:
         self._handshake_deadline_s = NEVER
         if connection.state is not State.RUNNING and connection.state not in ENDING:
             logger.error(
@@ -69,15 +80,13 @@ class Liveness:
             )
             connection.cut_off()
 
-    def _beat(self) -> None:
-        connection = self._connection
+    def _beat(self, connection: "Connection") -> None:
         if self.heartbeat.should_send(connection.wire.sent_bytes):
             connection.write(HEARTBEAT_FRAME)
             connection.wire.flush()
             self.heartbeat.sent_heartbeat(connection.wire.sent_bytes)
 
-    def _check_alive(self) -> None:
-        connection = self._connection
+    def _check_alive(self, connection: "Connection") -> None:
         if connection.paused:
             self.heartbeat.pardon(connection.wire.received_bytes)
         elif self.heartbeat.is_dead(connection.wire.received_bytes):

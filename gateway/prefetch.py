@@ -30,13 +30,13 @@ class _ShardCredit:
 class ChannelPrefetch:
     """The limit of one channel, or none.
 
-    `delivered_from(shard)` and `held()` are the core's counts: deliveries that a shard has sent, and
-    deliveries to consumers that the client has not settled.
+    `delivered_from(shard)` and `held` are the core's counts: deliveries that a shard has sent, and
+    deliveries to consumers that the client has not settled. They are given, not kept: nothing here holds the channel.
     """
 
-    def __init__(self, delivered_from: Callable[[int], int], held: Callable[[], int]) -> None:
-        self._delivered_from = delivered_from
-        self._held = held
+    __slots__ = ("_shards", "limit")
+
+    def __init__(self) -> None:
         self._shards: dict[int, _ShardCredit] = {}
         self.limit = NO_LIMIT
 
@@ -49,11 +49,11 @@ class ChannelPrefetch:
         """The shard is being told that the channel is limited: from then on it has no credit."""
         self._shards[shard] = _ShardCredit()
 
-    def started(self, shard: int) -> None:
+    def started(self, shard: int, delivered: int) -> None:
         """It has answered: what it delivered before does not count."""
         credit = self._shards.get(shard)
         if credit is not None and credit.delivered_at_start is None:
-            credit.delivered_at_start = self._delivered_from(shard)
+            credit.delivered_at_start = delivered
 
     def stopped(self, shard: int) -> None:
         """The channel is not limited there (any more), or the shard is gone with all it had."""
@@ -72,7 +72,7 @@ class ChannelPrefetch:
             credit.returned += count
             credit.wanted = 0
 
-    def grants(self) -> list[tuple[int, int]]:
+    def grants(self, delivered_from: Callable[[int], int], held: int) -> list[tuple[int, int]]:
         """(shard, count) to be granted now; they count as granted. Shared out evenly among those that want."""
         if not self.active:
             return []
@@ -85,7 +85,8 @@ class ChannelPrefetch:
             return []
         # The least wanting first: what one leaves of its even share goes to those behind it, and nothing stays unused.
         wanting.sort(key=lambda item: item[1].wanted)
-        free = self._free()
+        unspent = sum(credit.unspent(delivered_from(shard)) for shard, credit in self._shards.items())
+        free = self.limit - held - unspent
         granted: list[tuple[int, int]] = []
         for position, (shard, credit) in enumerate(wanting):
             if free <= 0:
@@ -100,7 +101,3 @@ class ChannelPrefetch:
             del self._shards[shard]
             self._shards[shard] = credit
         return granted
-
-    def _free(self) -> int:
-        unspent = sum(credit.unspent(self._delivered_from(shard)) for shard, credit in self._shards.items())
-        return self.limit - self._held() - unspent

@@ -62,7 +62,8 @@ class ClientProtocol(ClientSocket, asyncio.BufferedProtocol):
         self.resume_reading()               # to see the client hang up
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._gateway.wheel.at(self._gateway.now_s() + LINGER_S, lambda _: self.abort())
+        transport = self._transport         # and nothing of the connection, which may be gone by then
+        self._gateway.wheel.at(self._gateway.now_s() + LINGER_S, lambda _: transport.abort())
 
     def abort(self) -> None:
         self._transport.abort()

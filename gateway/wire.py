@@ -1,5 +1,5 @@
 """The socket's side as a connection sees it: who is at both ends, what may be done to it."""
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 
 class Ends(NamedTuple):
@@ -33,3 +33,19 @@ class Wire(Protocol):
     def finish(self) -> None:
         """What was written still goes out; then the end."""
     def abort(self) -> None: ...
+
+
+class NoWire:
+    """Where there was a socket: of a connection that is over."""
+
+    received_bytes = 0
+    sent_bytes = 0
+
+    def flush(self) -> None: ...
+    def stop_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def finish(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+NO_WIRE: Final = NoWire()

@@ -14,14 +14,14 @@ class Shards:
         self.credit = [0, 0]
         self.delivered = [5, 0]         # the first delivered before the channel was limited
         self.held = 0
-        self.prefetch = ChannelPrefetch(lambda shard: self.delivered[shard], lambda: self.held)
+        self.prefetch = ChannelPrefetch()
         self.prefetch.limit = limit
         for shard in (0, 1):
             self.prefetch.starting(shard)
-            self.prefetch.started(shard)
+            self.prefetch.started(shard, self.delivered[shard])
 
     def grant(self) -> None:
-        for shard, count in self.prefetch.grants():
+        for shard, count in self.prefetch.grants(lambda shard: self.delivered[shard], self.held):
             self.credit[shard] += count
 
     def deliver(self, shard: int) -> None:
@@ -73,13 +73,13 @@ def test_nobody_starves(limit: int, steps: Iterable[tuple[str, int]]) -> None:
 
 
 def test_no_credit_before_the_shard_has_answered() -> None:
-    prefetch = ChannelPrefetch(lambda shard: 0, lambda: 0)
+    prefetch = ChannelPrefetch()
     prefetch.limit = 4
     prefetch.starting(0)
     prefetch.wanted(0, 2)
-    assert prefetch.grants() == []
-    prefetch.started(0)
-    assert prefetch.grants() == [(0, 2)]
+    assert prefetch.grants(lambda shard: 0, 0) == []
+    prefetch.started(0, 0)
+    assert prefetch.grants(lambda shard: 0, 0) == [(0, 2)]
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20))
