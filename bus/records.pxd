@@ -46,6 +46,7 @@ cdef enum:
     PUBLISH_DIED = 8            # x-death and its kin in its headers are this broker's: only shards say so
     # flags of SETTLE
     SETTLE_MULTIPLE = 1
+    SETTLE_CONFIRM = 2          # a commit waits for it
     # extra of SETTLE
     OUTCOME_ACK = 0
     OUTCOME_REQUEUE = 1         # given back: basic.nack, basic.recover

@@ -26,7 +26,7 @@ cdef size_t publish_record_bytes(const Outgoing *message, const RouteGroup *grou
 cdef void write_publish(uint8_t *out, const Outgoing *message, Route route, const RouteGroup *group) noexcept
 cdef uint8_t *reserve_outgoing(GatewayState gateway, uint32_t shard, size_t n) except NULL
 cdef int append_settle(
-    GatewayState gateway, uint32_t shard, uint32_t channel, uint64_t sequence, uint16_t outcome, bint multiple) except -1
+    GatewayState gateway, uint32_t shard, uint32_t channel, uint64_t sequence, uint16_t outcome, uint16_t flags) except -1
 cdef int append_credit(GatewayState gateway, uint32_t shard, uint32_t connection, uint64_t delivered_bytes) except -1
 cdef int append_json(
     GatewayState gateway, uint32_t shard, uint8_t kind, uint32_t request_id, const uint8_t[::1] document) except -1

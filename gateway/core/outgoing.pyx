@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader
 from bus.batch cimport Batch
 from bus.records cimport (
-    KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT, SETTLE_MULTIPLE,
+    KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
     CreditRecord, JsonRecord, PublishRecord, SettleRecord, aligned,
 )
 from gateway.core.routes cimport Route, RouteGroup
@@ -86,12 +86,12 @@ cdef void write_publish(uint8_t *out, const Outgoing *message, Route route, cons
 
 
 cdef int append_settle(
-    GatewayState gateway, uint32_t shard, uint32_t channel, uint64_t sequence, uint16_t outcome, bint multiple
+    GatewayState gateway, uint32_t shard, uint32_t channel, uint64_t sequence, uint16_t outcome, uint16_t flags
 ) except -1:
     cdef SettleRecord *record = <SettleRecord *> (<Batch> gateway.batches[shard]).reserve(sizeof(SettleRecord))
     record.record_bytes = sizeof(SettleRecord)
     record.kind = KIND_SETTLE
-    record.flags = SETTLE_MULTIPLE if multiple else 0
+    record.flags = flags
     record.outcome = outcome
     record.channel = channel
     record.reserved = 0

@@ -8,7 +8,9 @@ accepted and told to nobody: the shard has put these messages back by itself.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from amqp091.scanner cimport Settle, parse_settle
-from bus.records cimport OUTCOME_ACK, OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED
+from bus.records cimport (
+    OUTCOME_ACK, OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED, SETTLE_CONFIRM, SETTLE_MULTIPLE,
+)
 from gateway.core.confirms cimport LEVEL_PROCESSED, open_publish, push_run
 from gateway.core.outgoing cimport append_settle
 from gateway.core.state cimport ChannelState, GatewayState, ShardState, list_settled
@@ -63,7 +65,7 @@ cdef int settle(ChannelState channel, const uint8_t *payload, size_t n) except -
 cdef int settle_one(ChannelState channel, uint32_t index, uint16_t outcome) except -1:
     cdef uint64_t place = channel.unacked.entries[index].place
     if not flags_of(place) & FLAG_STALE:
-        append_settle(channel.gateway, shard_of(place), channel.handle, sequence_of(place), outcome, False)
+        append_settle(channel.gateway, shard_of(place), channel.handle, sequence_of(place), outcome, 0)
     drop_unacked(&channel.unacked, index)
     trim_unacked(&channel.unacked)
     list_settled(channel)
@@ -90,7 +92,7 @@ cdef int settle_up_to(ChannelState channel, uint32_t last, uint16_t outcome) exc
     list_settled(channel)
     for shard in range(low, high + 1):
         if shards[shard].mark:
-            append_settle(channel.gateway, shard, channel.handle, shards[shard].mark, outcome, True)
+            append_settle(channel.gateway, shard, channel.handle, shards[shard].mark, outcome, SETTLE_MULTIPLE)
             shards[shard].mark = 0
     return 0
 
@@ -136,7 +138,7 @@ cdef int commit_settles(ChannelState channel) except -1:
             shard = shard_of(ring.entries[i].place)
             append_settle(
                 gateway, shard, channel.handle, sequence_of(ring.entries[i].place),
-                <uint16_t> (flags >> HELD_OUTCOME_SHIFT), False)
+                <uint16_t> (flags >> HELD_OUTCOME_SHIFT), SETTLE_CONFIRM)
             gateway.shards[shard].mark = 1
         drop_unacked(ring, i)
     trim_unacked(ring)

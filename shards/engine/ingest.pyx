@@ -9,7 +9,7 @@ from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport (
     KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE,
     OUTCOME_REQUEUE_FAILED, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_DIED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT,
-    SETTLE_MULTIPLE, CreditRecord, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
+    SETTLE_CONFIRM, SETTLE_MULTIPLE, CreditRecord, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
 )
 from log.store cimport Message
 from shards.engine.accepting cimport ACCEPT_NOBODY, ACCEPT_NO_ROOM, ACCEPT_REFUSED, accept
@@ -150,6 +150,8 @@ cdef int settle_record(EngineState engine, Gateway *gateway, const SettleRecord 
     cdef Channel *channel
     if record.record_bytes < sizeof(SettleRecord) or record.outcome > OUTCOME_REQUEUE_FAILED:
         raise BadRecord("a settlement without its fields")
+    if record.flags & SETTLE_CONFIRM:
+        engine.confirm_asked = engine.early_confirm_asked = True
     channel = <Channel *> handle_at(&gateway.channels, record.channel)
     if channel != NULL:
         settle(engine, channel, record.delivery_sequence, record.flags & SETTLE_MULTIPLE, record.outcome)
