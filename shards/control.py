@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from amqp091.errors import AMQPError
-from amqp091.refusals import in_use, not_empty, not_supported_by_streams
+from amqp091.refusals import not_supported_by_streams
 from bus.control import ControlError
 from shards.engine import UnknownQueue
 from shards.messages import Messages
@@ -55,25 +55,10 @@ class Control:
             raise ControlError(error.reply_code, error.text) from None
 
     async def _delete_check(self, message: Message) -> Message:
-        """Whether the conditions of queue.delete hold; the catalog deletes.
-
-        From here on the queue counts as deleted. Whoever wants to consume from it is told so: a consumer that was
-        accepted would show that it was not unused. A message that still comes is kept and goes with the queue, as
-        it would have nowhere to go after the deletion; it must not be refused or dropped sooner, as it is confirmed,
-        and the catalog may die before it has deleted anything.
-        """
-        queue_id = message["queue_id"]
-        # what gateways have sent so far counts
-        self._shard.engine.dispatch()
-        ready, consumers = self._shard.engine.count(queue_id)
-        queue = self._replica.queue_by_id(queue_id)
-        name, vhost = (queue.name, queue.vhost) if queue is not None else (str(queue_id), "?")
-        if message.get("if_empty") and ready:
-            raise not_empty(name, vhost)
-        if message.get("if_unused") and consumers:
-            raise in_use("queue", name, vhost)
-        if message.get("if_unused"):
-            self._shard.requests.close_queue(queue_id)
+        """For deletions that no client asked for: those of clients are checked on their way over the link."""
+        ready = self._shard.requests.check_deletion(
+            message["queue_id"], bool(message.get("if_unused")), bool(message.get("if_empty"))
+        )
         return {"message_count": ready}
 
     async def _list_queues(self, message: Message) -> Message:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from amqp091.errors import AMQPError, InternalError
-from amqp091.refusals import in_exclusive_use, missing
+from amqp091.refusals import in_exclusive_use, in_use, missing, not_empty
 from amqp091.table_json import from_json
 from shards.active_consumers import ActiveConsumers
 from shards.consumed import ConsumedQueues
@@ -71,6 +71,7 @@ class Requests:
             "get": self._get,
             "purge": self._purge,
             "count": self._count,
+            "delete_check": self._delete_check,
             "barrier": self._barrier,
             "qos": self._qos,
             "recover": self._recover,
@@ -133,6 +134,33 @@ class Requests:
         self._engine.used(message["queue_id"])
         ready, consumers = self._engine.count(message["queue_id"])
         return {"message_count": ready, "consumer_count": consumers}
+
+    def _delete_check(self, gateway: int, request_id: int, message: Document) -> Document:
+        """Behind what the client published before. A queue that went meanwhile may be deleted once more."""
+        try:
+            ready = self.check_deletion(message["queue_id"], message["if_unused"], message["if_empty"])
+        except UnknownQueue:
+            ready = 0
+        return {"message_count": ready}
+
+    def check_deletion(self, queue_id: int, if_unused: bool, if_empty: bool) -> int:
+        """How many messages are ready, where the conditions of queue.delete hold; the catalog deletes.
+
+        From here on a queue that is to be unused counts as deleted. Whoever wants to consume from it is told so: a
+        consumer that was accepted would show that it was not unused. A message that still comes is kept and goes with
+        the queue, as it would have nowhere to go after the deletion; it must not be refused or dropped sooner, as it
+        is confirmed, and the catalog may die before it has deleted anything.
+        """
+        # what gateways have sent so far counts
+        self._engine.dispatch()
+        ready, consumers = self._engine.count(queue_id)
+        if if_empty and ready:
+            raise not_empty(*self._name(queue_id))
+        if if_unused and consumers:
+            raise in_use(QUEUE, *self._name(queue_id))
+        if if_unused:
+            self.close_queue(queue_id)
+        return ready
 
     def _barrier(self, gateway: int, request_id: int, message: Document) -> Document:
         """Everything before it has been applied."""

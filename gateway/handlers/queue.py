@@ -192,17 +192,21 @@ async def delete(channel: Channel, method: QueueDelete) -> None:
 
 
 async def _delete(channel: Channel, queue: Queue, method: QueueDelete) -> int:
-    # The catalog asks the shard by another way than the link: first, what was published before has to be there.
-    await channel.ask(queue.shard, {"verb": "barrier"})
+    # Asked over the link, behind what was published before.
+    answer = await channel.ask(
+        queue.shard,
+        {
+            "verb": "delete_check",
+            "queue_id": queue.queue_id,
+            "if_unused": method.if_unused,
+            "if_empty": method.if_empty,
+        },
+    )
+    count: int = answer["message_count"]
     try:
-        answer = await channel.connection.gateway.ask_catalog(
-            "queue.delete",
-            vhost=queue.vhost,
-            queue_id=queue.queue_id,
-            if_unused=method.if_unused,
-            if_empty=method.if_empty,
+        await channel.connection.gateway.ask_catalog(
+            "queue.delete", vhost=queue.vhost, queue_id=queue.queue_id, message_count=count
         )
     except NotFound:
         return 0
-    count: int = answer.get("message_count", 0)
     return count

@@ -56,14 +56,19 @@ async def declare(catalog: Catalog, message: Message) -> Message:
 
 
 async def delete(catalog: Catalog, message: Message) -> Message:
-    """By `name` in `vhost`, or by `queue_id`. A queue that is not there has no messages."""
+    """By `name` in `vhost`, or by `queue_id`. A queue that is not there has no messages.
+
+    `message_count` is there where the shard has been asked already whether it may be deleted.
+    """
     queue = _named(catalog, message)
     if queue is None:
         await catalog.settled()
         return {"message_count": 0}
-    message_count = await _check_with_shard(
-        catalog, queue, bool(message.get("if_unused")), bool(message.get("if_empty"))
-    )
+    message_count = message.get("message_count")
+    if message_count is None:
+        message_count = await _check_with_shard(
+            catalog, queue, bool(message.get("if_unused")), bool(message.get("if_empty"))
+        )
     await _delete(catalog, queue)
     return {"message_count": message_count}
 

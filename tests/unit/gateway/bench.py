@@ -100,7 +100,7 @@ class Link:
         self.answers: dict[str, Any] = {
             "count": {"message_count": 0, "consumer_count": 0}, "purge": {"message_count": 0}, "get": {"empty": True},
             "consume": {}, "reply_queue.open": {"queue_id": (1 << 31) + 7},
-            "cancel": {}, "qos": {}, "recover": {}, "barrier": {},
+            "cancel": {}, "qos": {}, "recover": {}, "barrier": {}, "delete_check": {"message_count": 3},
             "close_channel": {}, "close_connection": {},
         }
 

@@ -175,8 +175,9 @@ async def test_the_shard_has_what_was_published_before_a_delete(bench: Bench) ->
     client = await bench.opened()
     await ask(client, QueueDeclare(queue="q"))
     await ask(client, QueueDelete(queue="q", if_empty=True))
-    assert sum(len(link.asked("barrier")) for link in bench.links.values()) == 1
-    assert bench.catalog.asked[-1][0] == "queue.delete" and bench.catalog.asked[-1][1]["if_empty"] is True
+    (check,) = [one.document for link in bench.links.values() for one in link.asked("delete_check")]
+    assert check["if_empty"] is True and check["if_unused"] is False
+    assert bench.catalog.asked[-1][0] == "queue.delete" and bench.catalog.asked[-1][1]["message_count"] == 3
 
 
 @scenario

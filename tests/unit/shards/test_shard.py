@@ -404,6 +404,22 @@ async def test_delete_check(host: Host) -> None:
     assert refused.value.code == 404
 
 
+async def test_delete_check_over_the_link_counts_what_came_before_it(host: Host) -> None:
+    def check(queue_id: int = 1, *, if_unused: bool = False, if_empty: bool = False) -> bytes:
+        return wire.request(9, verb="delete_check", queue_id=queue_id, if_unused=if_unused, if_empty=if_empty)
+
+    (answer,) = host.feed(wire.publish(1), check())
+    assert answer.document == {"message_count": 1}
+    (answer,) = host.feed(check(if_empty=True))
+    assert answer.document == {"error": [406, "queue 'q' in vhost '/' not empty"]}
+    host.consume()
+    answers = [one.document for one in host.feed(wire.publish(1), check(if_empty=True), check(if_unused=True))
+               if not isinstance(one, wire.Deliver)]
+    assert answers == [{"message_count": 0}, {"error": [406, "queue 'q' in vhost '/' in use"]}], "it was delivered"
+    (answer,) = host.feed(check(55))
+    assert answer.document == {"message_count": 0}, "it is gone already"
+
+
 async def test_a_queue_that_is_deleted_as_unused_gets_no_consumer_before(host: Host) -> None:
     check = {"verb": "queue.delete_check", "queue_id": 1, "if_unused": True}
     gone = {"error": [404, "no queue 'q' in vhost '/'"]}
