@@ -29,6 +29,8 @@ IDLE_MIB_MAX: Final = 150
 CONNECTION_KIB_MAX: Final = 20
 QUEUE_KIB_MAX: Final = 4
 """The targets."""
+MANY: Final = 4
+"""Of gateways, and of shards: each knows every queue."""
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def started(gateways: int = 1, shards: int = 1) -> Iterator[LocalBroker]:
 def idle(scale: float) -> list[Row]:
     """Right after the start; one gateway and one shard, and four of each."""
     rows = []
-    for processes in (1, 4):
+    for processes in (1, MANY):
         with started(processes, processes) as broker:
             found = usage(broker)
             rows.append(Row(
@@ -84,6 +86,8 @@ def queues(scale: float) -> list[Row]:
     for durable, name in ((True, "durable"), (False, "transient")):
         rows.append(_grown("idle queue", f"classic, {name}", count, QUEUE_KIB_MAX, _nothing,
                            partial(declare, queue_names=names(count), durable=durable)))
+    rows.append(_grown(f"idle queue, {MANY} gateways and shards", "classic, durable", count, QUEUE_KIB_MAX, _nothing,
+                       partial(declare, queue_names=names(count), durable=True), processes=MANY))
     rows.append(_grown("idle consumer", "on a queue of its own", count, QUEUE_KIB_MAX,
                        lambda wire: declare(wire, names(count)), lambda wire: consume(wire, names(count))))
     for kind, key in (("direct", "key.{}"), ("topic", "*.key.{}.#")):
@@ -131,9 +135,9 @@ def _nothing(wire: Wire) -> None:
 
 def _grown(
     subject: str, quantity: str, count: int, target_kib: float, prepare: Callable[[Wire], None],
-    grow: Callable[[Wire], None],
+    grow: Callable[[Wire], None], processes: int = 1,
 ) -> Row:
-    with started() as broker:
+    with started(processes, processes) as broker:
         wire = Wire(broker.url)
         prepare(wire)
         before = usage(broker)
