@@ -60,7 +60,8 @@ cdef class ClientSocket:
             self.sent_bytes += send_straight(connection, self._descriptor)
             straight = False            # what is left is more than the socket takes
         output = connection.take_output()
-        if output is None or output.size == 0 or self._finished:
+        # A transport whose client is gone refuses to be written to, whatever the connection still has to say.
+        if output is None or output.size == 0 or self._finished or self._transport.is_closing():
             return
         self.sent_bytes += output.size
         if straight:

@@ -59,6 +59,8 @@ class ClientProtocol(ClientSocket, asyncio.BufferedProtocol):
         self._connection.writable = True    # the last word goes out whatever is pending
         self.flush()
         self._finished = True
+        if self._transport.is_closing():    # the client was gone already
+            return
         self.resume_reading()               # to see the client hang up
         if self._transport.can_write_eof():
             self._transport.write_eof()

@@ -80,7 +80,7 @@ An entry of the index, by slot:
         12     1  priority
         13     1  flags             INDEX_COPIED, INDEX_SETTLED, INDEX_DELAYED, INDEX_IDENTIFIER
         14     2  reserved          0
-        16     8  entry_number      per queue, never reused
+        16     8  entry_number      per queue, ascending; none is used again while the log has anything of it
         24     8  expires_at_ms     received_at_ms + the lesser TTL; 0: never. Where INDEX_DELAYED: received_at_ms
 
 The ENTRY_DTYPE below is no file format: it is the entry that a queue holds in memory (log/store.pxd).

@@ -9,8 +9,8 @@ from log.segment cimport Segment
 # (numpy: log.formats.ENTRY_DTYPE). `segment` and `slot` name the entry in a
 # segment's index; they stay valid for the entry's life, compaction included.
 cdef packed struct Entry:
-    uint64_t number             # per queue, ascending, never reused: the queue's order. A queue that was
-                                # recovered goes on above Store.highest_number(queue_id).
+    uint64_t number             # per queue, ascending: the queue's order. A queue that was recovered goes on above
+                                # Store.highest_number(queue_id): none is used again while the log has anything of it.
     uint32_t segment            # index in the store's table of segments
     uint32_t slot               # entry in that segment's index and ack map
     uint32_t position8          # byte offset of the record in the segment / 8, a hint: use Store.read
