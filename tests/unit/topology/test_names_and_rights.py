@@ -1,6 +1,7 @@
 """Permissions, patterns, passwords, placement, names."""
 import base64
 import hashlib
+import time
 from collections import Counter
 
 import pytest
@@ -10,7 +11,7 @@ from topology import changes
 from topology.model import Permission, User
 from topology.names import check_exchange_deletable, check_not_reserved, check_text, generated, stripped
 from topology.passwords import hash_password, is_password_hash, verify_password
-from topology.patterns import PATTERN_CHARACTERS_MAX, InvalidPattern, compiled, matches
+from topology.patterns import PATTERN_CHARACTERS_MAX, SEARCH_S_MAX, InvalidPattern, compiled, matches
 from topology.permissions import require
 from topology.placement import place
 from topology.replica import Replica
@@ -54,6 +55,45 @@ def test_what_is_no_pattern_is_refused_when_set_and_matches_nothing(pattern: str
     with pytest.raises(InvalidPattern):
         compiled(pattern)
     assert not matches(pattern, "xxx")
+
+
+@pytest.mark.parametrize(("pattern", "name"), [
+    (r"(a|aa)+$", "a" * 254 + "b"),
+    (r"^(([a-z])+.)+[A-Z]([a-z])+$", "a" * 255),
+    (r"^(a?){200}a{200}b$", "a" * 255),
+    (r"^a*a*a*a*a*a*a*b$", "a" * 255),
+    (r"(?:a?|b){1,90}(?:a|aa)*c", "a" * 255),
+    ("a?" * 100 + "a" * 100 + "b", "a" * 255),
+    ("(a|a)" * 100 + "b", "a" * 255),
+])
+def test_a_pattern_that_would_search_for_ages_ends_and_matches_nothing(pattern: str, name: str) -> None:
+    began_s = time.process_time()
+    assert not matches(pattern, name)
+    assert not matches(pattern, name)
+    assert time.process_time() - began_s < 20 * SEARCH_S_MAX
+
+
+def test_a_pattern_that_was_given_up_matches_nothing_at_once() -> None:
+    pattern = r"(b|bb)+$"
+    assert matches(pattern, "bbb")
+    assert not matches(pattern, "b" * 254 + "c")
+    assert not matches(pattern, "bbb")
+
+
+@pytest.mark.parametrize(("pattern", "name", "expected"), [
+    (r"^(orders|jobs)(\.[a-z]+)*$", "orders.eu.north", True),
+    (r"^(orders|jobs)(\.[a-z]+)*$", "orders.eu.", False),
+    (r"^(.*)\.(.*)\.(.*)$", "a.b.c", True),
+    (r"^(?!amq\.).*$", "amq.direct", False),
+    (r"^(?!amq\.).+.*.*$", "orders", True),
+    (r"(?i)^(Or+d+e+r+s)$", "oRDERS", True),
+    (r"^([[:alpha:]]+-)+[[:digit:]]{2}$", "a-b-12", True),
+    (r"(ab)\1+c*d*", "ababd", True),
+    (r"\Qa+b*c{\E(x)+", "a+b*c{x", True),
+    (r"^[a\]+*{]+$", "]+*{", True),
+])
+def test_patterns_with_many_repeats_match_what_they_say(pattern: str, name: str, expected: bool) -> None:
+    assert matches(pattern, name) is expected
 
 
 def replica_with(configure: str, write: str, read: str) -> Replica:
