@@ -38,6 +38,8 @@ COMPACTION_INTERVAL_S: Final = 0.02
 """Between two steps while there is something to compact: at most a few per cent of the loop's time."""
 FIRST_INCARNATION: Final = 1
 SETTLE_INTERVAL_S: Final = 0.005
+SETTLE_QUIET_INTERVALS: Final = 4
+"""So long there is nothing to settle: what was said last has left by then, and what was on its way here has come."""
 SETTLE_S_MAX: Final = 2.0
 """The shards stop at the same time and need a sync of the disk each; one that was killed just now is not waited for."""
 CONSUMED_FILE: Final = "consumed-queues"
@@ -171,7 +173,9 @@ async def settle(shard: Shard, context: ProcessContext) -> None:
     """What is on its way between shards arrives and is answered, so that after a stop no message is on both."""
     shard.relay.close()
     deadline_s = context.loop.time() + SETTLE_S_MAX
-    while context.failed is None and not shard.settled and context.loop.time() < deadline_s:
+    quiet = 0
+    while context.failed is None and quiet < SETTLE_QUIET_INTERVALS and context.loop.time() < deadline_s:
+        quiet = quiet + 1 if shard.settled else 0
         await asyncio.sleep(SETTLE_INTERVAL_S)
 
 
