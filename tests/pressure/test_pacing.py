@@ -16,10 +16,10 @@ from tests.harness.warren import Warren
 from tests.pressure.flood import Flood, Reader
 
 BODY_BYTES = 100
-RATE_MIN = 200_000.0
+RATE_MIN = 500_000.0
 """Messages a second below which this machine has too little time for what is shown here."""
-LATENCY_US_MAX = 100_000.0
-"""Ten times of what it takes on two idle cores, a tenth of the backlog that a second without pacing leaves."""
+UNDER_WAY_MAX = 100_000.0
+"""Messages between publisher and consumer: some 3,000 on two idle cores, and several 100,000 without pacing."""
 
 
 @pytest.mark.parametrize(("window", "prefetch", "ack_every"), [(1000, 500, 50), (200, 100, 1)])
@@ -35,7 +35,7 @@ def test_a_publisher_does_not_outrun_a_fast_consumer(
     if result.rates.deliver < RATE_MIN:
         pytest.skip(f"{result.rates.deliver:,.0f} messages a second is not what a fast consumer takes")
     assert result.latency is not None
-    assert result.latency.p50_us < LATENCY_US_MAX
+    assert result.latency.p50_us / 1e6 * result.rates.deliver < UNDER_WAY_MAX      # Little's law
 
 
 @pytest.mark.parametrize("prefetch", [1, 100])
