@@ -89,10 +89,6 @@ def create_link_file(path, ring_bytes):
 
 cdef class _Mapping:
     """The file's pages in this process; given back when the last view of them is."""
-    cdef uint8_t *control
-    cdef uint8_t *rings[2]
-    cdef uint64_t ring_bytes
-
     def __cinit__(self):
         self.control = NULL
         self.rings[0] = NULL
@@ -154,33 +150,6 @@ cdef class _Fragment:
 
 cdef class RingEnd:
     """One side of a link in shared memory. See bus/links.py for what each method promises."""
-    cdef readonly bint serving
-    cdef readonly str peer_role
-    cdef readonly int peer
-    cdef readonly int peer_incarnation
-    cdef readonly uint64_t next_batch_number
-    cdef readonly Py_ssize_t pending_bytes
-    cdef readonly bint congested
-    cdef readonly bint closed
-    cdef _Mapping _mapping
-    cdef Doorbell _peer_bell
-    cdef object _pending            # deque of [bytes, offset of what is not yet in the ring]
-    # sending
-    cdef uint8_t *_out
-    cdef uint64_t *_out_head
-    cdef uint64_t *_out_tail
-    cdef uint32_t *_out_waiting
-    cdef uint64_t _head
-    cdef uint64_t _promised         # where the head will be when nothing is pending any more
-    # receiving
-    cdef uint8_t *_in
-    cdef uint64_t *_in_head
-    cdef uint64_t *_in_tail
-    cdef uint32_t *_in_waiting
-    cdef uint64_t _tail             # given back to the producer
-    cdef uint64_t _taken            # read, and given back by release
-    cdef uint64_t _ring_bytes
-    cdef object _assembled          # bytearray of the fragments so far, or None
 
     def __init__(self, path, bint serving, str peer_role, int peer, int peer_incarnation, Doorbell peer_bell):
         """`serving`: this is the serving shard's end, not its client's."""
@@ -196,6 +165,7 @@ cdef class RingEnd:
         self.pending_bytes = 0
         self.congested = False
         self.closed = False
+        self._laid_bytes = 0
         self._mapping = mapping
         self._peer_bell = peer_bell
         self._pending = deque()
@@ -221,9 +191,12 @@ cdef class RingEnd:
     # --- sending
 
     def send(self, batch):
-        cdef uint64_t number = self.next_batch_number
+        cdef uint64_t number
         cdef Py_buffer buffer
         cdef Py_ssize_t written = 0
+        if self._laid_bytes:
+            self.commit()
+        number = self.next_batch_number
         if self.closed:
             self.next_batch_number = number + 1
             return number
@@ -245,6 +218,49 @@ cdef class RingEnd:
             PyBuffer_Release(&buffer)
         self.next_batch_number = number + 1
         return number
+
+    cdef uint8_t *extend(self, size_t n) noexcept:
+        cdef uint64_t laid = self._laid_bytes + n
+        cdef uint64_t used
+        cdef uint8_t *place
+        if self.closed or self.pending_bytes or laid > self._ring_bytes // 2 - HEADER_BYTES:
+            return NULL
+        used = self._head - load_acquire(self._out_tail)
+        # A position that is not possible: whoever sends next says so.
+        if used > self._ring_bytes or HEADER_BYTES + laid > self._ring_bytes - used:
+            return NULL
+        place = self._out + self._head % self._ring_bytes + HEADER_BYTES + self._laid_bytes
+        self._laid_bytes = laid
+        return place
+
+    def lay(self, const uint8_t[::1] data not None):
+        """`extend`, from Python: False where there is no room."""
+        cdef uint8_t *place
+        if data.shape[0] == 0 or data.shape[0] & 7:
+            raise ValueError("what is laid into a ring is a multiple of 8 bytes")
+        place = self.extend(data.shape[0])
+        if place == NULL:
+            return False
+        memcpy(place, &data[0], data.shape[0])
+        return True
+
+    cpdef int commit(self) except -1:
+        cdef uint32_t *header
+        cdef uint64_t laid = self._laid_bytes
+        if laid == 0:
+            return 0
+        self._laid_bytes = 0
+        self.next_batch_number += 1
+        if self.closed:
+            return 0
+        header = <uint32_t *> (self._out + self._head % self._ring_bytes)
+        header[0] = <uint32_t> laid
+        header[1] = 0
+        self._head += HEADER_BYTES + laid
+        self._promised = self._head
+        store_release(self._out_head, self._head)
+        self._peer_bell.ring()
+        return 0
 
     cdef uint64_t _room_for(self, uint64_t size) noexcept:
         """What a batch takes in the ring, cut as `_write` cuts it."""

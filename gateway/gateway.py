@@ -16,6 +16,7 @@ import orjson
 from amqp091.errors import NotAllowed, error_from_code
 from bus.control import ControlError
 from bus.links import LinkEnd
+from bus.ring import RingEnd
 from gateway.channel import Channel
 from gateway.connection import Connection
 from gateway.core import KIND_RESPONSE
@@ -172,6 +173,8 @@ class Gateway(GatewayTurn):
         logger.info("link to shard %d is up", shard)
         self._down_since_s.pop(shard, None)
         self.shard_up(shard, link.next_batch_number)
+        if isinstance(link, RingEnd):
+            self.use_ring(shard, link)
         for connection in list(self.connections.values()):
             for channel in list(connection.channels.values()):
                 assert isinstance(channel, Channel)

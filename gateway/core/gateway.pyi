@@ -1,6 +1,7 @@
 from typing_extensions import Buffer
 
 from bus.batch import Batch
+from bus.ring import RingEnd
 from gateway.core.channel import ChannelCore
 from gateway.core.connection import ConnectionCore
 
@@ -26,7 +27,9 @@ class GatewayCore:
     # to the shards
     def outgoing(self, shard: int) -> Batch: ...
     def pending_shards(self) -> list[int]:
-        """Shards whose outgoing batch is not empty."""
+        """Shards whose outgoing batch is not empty. What was written straight into rings is handed over first."""
+    def use_ring(self, shard: int, ring: RingEnd) -> None:
+        """After shard_up, where the link is in shared memory: large publishes are written where the shard reads them."""
     def sent(self, shard: int, next_batch_number: int) -> None:
         """The outgoing batch was given to the link: clears it; the next will have this number."""
     def request(self, shard: int, request_id: int, document: bytes) -> bool:

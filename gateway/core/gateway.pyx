@@ -16,6 +16,7 @@ from bus.records cimport (
 from bus.records cimport KIND_EVENT as EVENT
 from bus.records cimport KIND_REQUEST as REQUEST
 from bus.records cimport KIND_RESPONSE as RESPONSE
+from bus.ring cimport RingEnd
 from gateway.core.confirming cimport finish, reach_watermark, refuse_by_record, refuse_in_flight, renumber_runs
 from gateway.core.deliveries cimport deliver, deliver_got, return_credits
 from gateway.core.handles cimport HandleTable, handle_value
@@ -45,6 +46,7 @@ cdef class GatewayCore(GatewayState):
             raise MemoryError()
         self.shard_count = shard_count
         self.batches = [Batch() for _ in range(shard_count)]
+        self.rings = [None] * shard_count
         self.lent_files = [{} for _ in range(shard_count)]
         self.max_message_bytes = max_message_bytes
 
@@ -61,7 +63,14 @@ cdef class GatewayCore(GatewayState):
 
     def pending_shards(self):
         cdef uint32_t shard
+        for ring in self.rings:
+            if ring is not None:
+                (<RingEnd> ring).commit()
         return [shard for shard in range(self.shard_count) if (<Batch> self.batches[shard]).size]
+
+    def use_ring(self, uint32_t shard, RingEnd ring):
+        self.shard_at(shard)
+        self.rings[shard] = ring
 
     def sent(self, uint32_t shard, uint64_t next_batch_number):
         self.shard_at(shard).next_batch = next_batch_number
@@ -229,6 +238,7 @@ cdef class GatewayCore(GatewayState):
         state.lost = False
         state.congested = False
         (<Batch> self.batches[shard]).clear()
+        self.rings[shard] = None
         self.ended_files.extend((<dict> self.lent_files[shard]).values())
         (<dict> self.lent_files[shard]).clear()
         for request_id in [key for key, expected in self.expected_gets.items() if expected[1] == shard]:

@@ -8,10 +8,12 @@ from libc.string cimport memcpy, memset
 
 from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader
 from bus.batch cimport Batch
+from bus.limits cimport LENT_BODY_BYTES_MIN
 from bus.records cimport (
     KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
     CreditRecord, JsonRecord, PublishRecord, SettleRecord, aligned,
 )
+from bus.ring cimport RingEnd
 from gateway.core.routes cimport Route, RouteGroup
 from gateway.core.state cimport GatewayState
 
@@ -23,10 +25,34 @@ cdef enum:
 
 
 cdef uint8_t *reserve_outgoing(GatewayState gateway, uint32_t shard, size_t n) except NULL:
-    """Room for a publish in the shard's batch. May send what is in it: the next batch has another number then."""
+    """Room for a publish in the shard's batch, or in its ring: shard.reserved_batch is the number of the batch that it
+    will be in. May send what is in the batch: the next one has another number then."""
+    cdef uint8_t *place
+    if n >= LENT_BODY_BYTES_MIN and gateway.rings[shard] is not None:
+        place = reserve_in_ring(gateway, shard, <RingEnd> gateway.rings[shard], n)
+        if place != NULL:
+            return place
     if (<Batch> gateway.batches[shard]).size >= BATCH_BYTES_MAX and gateway.shards[shard].up:
         (<object> gateway).send_outgoing(shard)
+    gateway.shards[shard].reserved_batch = gateway.shards[shard].next_batch
     return (<Batch> gateway.batches[shard]).reserve(n)
+
+
+cdef uint8_t *reserve_in_ring(GatewayState gateway, uint32_t shard, RingEnd ring, size_t n) except? NULL:
+    """Room for a large publish where the shard will read it, behind all that was sent; NULL where there is none.
+
+    Several share a batch, which goes before the outgoing one: what is small and comes later waits in that.
+    """
+    cdef uint8_t *place
+    if (<Batch> gateway.batches[shard]).size:
+        (<object> gateway).send_outgoing(shard)
+        if (<Batch> gateway.batches[shard]).size:
+            return NULL
+    place = ring.extend(n)
+    if place != NULL:
+        gateway.shards[shard].reserved_batch = ring.next_batch_number
+        gateway.shards[shard].next_batch = ring.next_batch_number + 1
+    return place
 
 
 cdef size_t publish_record_bytes(const Outgoing *message, const RouteGroup *group) noexcept nogil:

@@ -142,7 +142,7 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
         if message.publish_sequence:
             push_run(
                 &shard.runs[LEVEL_DURABLE if waits_for_disk(group, persistent) else LEVEL_PROCESSED],
-                shard.next_batch, channel.handle, message.publish_sequence)
+                shard.reserved_batch, channel.handle, message.publish_sequence)
         if shard.congested or not shard.up:
             channel.connection.held_by = <int> group.shard
         if channel.gateway.flooded_count and not channel.connection.feeds_flood:

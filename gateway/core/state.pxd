@@ -11,6 +11,7 @@ from gateway.core.unacked cimport UnackedRing
 
 cdef struct ShardState:
     uint64_t next_batch         # the number that the outgoing batch will get
+    uint64_t reserved_batch     # and that of the batch in which there was room for the last publish
     uint64_t mark               # scratch of one call: highest sequence settled, or seen
     RunQueue runs[LEVEL_COUNT]
     bint up
@@ -28,6 +29,7 @@ cdef class GatewayState:
     cdef uint32_t flooded_capacity
     cdef ShardState *shards
     cdef list batches                   # Batch per shard
+    cdef list rings                     # RingEnd per shard, or None: large publishes are written there at once
     cdef HandleTable connections        # owned references
     cdef HandleTable channels           # owned references
     cdef HandleTable consumers          # Consumer *, each owned by its channel

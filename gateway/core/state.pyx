@@ -37,6 +37,7 @@ cdef enum:
 cdef class GatewayState:
     def __cinit__(self, *args, **kwargs):
         self.batches = []
+        self.rings = []
         self.dirty_connections = []
         self.spare_outputs = []
         self.expected_gets = {}

@@ -125,7 +125,7 @@ cdef int commit_publishes(ChannelState channel) except -1:
         memcpy(record, content, entry.bytes)
         record.flags |= PUBLISH_CONFIRM
         record.publish_sequence = number
-        push_run(&shard.runs[entry.level], shard.next_batch, channel.handle, number)
+        push_run(&shard.runs[entry.level], shard.reserved_batch, channel.handle, number)
         if shard.congested:
             channel.connection.held_by = <int> entry.shard
     forget_publishes(channel)

@@ -131,6 +131,64 @@ def test_a_producer_that_waits_for_room_is_rung_when_there_is_some(pair: Pair) -
     assert pair.gateway.pending_bytes == 0
 
 
+def test_a_batch_may_be_written_where_it_will_lie(pair: Pair) -> None:
+    """Nobody sees it before it is handed over; what is sent otherwise comes behind it, under the next number."""
+    pair.bells[1].sleep()
+    assert pair.gateway.lay(b"12345678") and pair.gateway.lay(b"abcdefgh" * 1000)
+    assert pair.shard.receive() is None and not pair.rang(1)
+    assert pair.gateway.next_batch_number == 1
+    assert pair.gateway.send(b"behind") == 2
+    assert pair.rang(1)
+    assert bytes(pair.shard.receive()) == b"12345678" + b"abcdefgh" * 1000
+    assert bytes(pair.shard.receive()) == b"behind"
+    pair.shard.release()
+    assert pair.gateway.sent_position == pair.gateway.returned_position
+    pair.gateway.commit()
+    assert pair.shard.receive() is None
+
+
+def test_batches_written_in_place_go_round_the_ring(pair: Pair) -> None:
+    for number in range(200):
+        batch = bytes([number]) * (8 * (1 + number * 37 % 1500))
+        assert pair.gateway.lay(batch[: len(batch) // 2 & ~7] or batch)
+        assert pair.gateway.lay(batch[len(batch) // 2 & ~7 :]) if len(batch) > 8 else True
+        pair.gateway.commit()
+        assert bytes(pair.shard.receive()) == batch
+    pair.shard.release()
+    assert pair.gateway.sent_position == pair.gateway.returned_position
+
+
+def test_there_is_no_room_in_place_for_more_than_half_a_ring_nor_before_what_waits(pair: Pair) -> None:
+    half = RING_BYTES // 2 - 8
+    assert not pair.gateway.lay(bytes(half + 8))
+    assert pair.gateway.lay(bytes(half - 8)) and pair.gateway.lay(bytes(8)) and not pair.gateway.lay(bytes(8))
+    pair.gateway.commit()
+    assert pair.gateway.lay(bytes(half - 8)) and not pair.gateway.lay(bytes(16))
+    pair.gateway.commit()
+    pair.gateway.send(bytes(100))
+    assert pair.gateway.pending_bytes
+    while pair.shard.receive() is not None:
+        pass
+    pair.shard.release()
+    assert not pair.gateway.lay(bytes(8)), "it would overtake"
+    pair.gateway.pump()
+    assert pair.gateway.lay(bytes(8))
+
+
+def test_what_was_not_handed_over_goes_with_a_closed_end(pair: Pair) -> None:
+    assert pair.gateway.lay(bytes(8))
+    pair.gateway.close()
+    pair.gateway.commit()
+    assert not pair.gateway.lay(bytes(8))
+    assert pair.shard.receive() is None
+
+
+@pytest.mark.parametrize("tail", [64, 1 << 63])
+def test_nothing_is_written_in_place_where_positions_are_impossible(pair: Pair, tail: int) -> None:
+    struct.pack_into("<Q", pair.raw, CONTROL_OF_RING_0 + TAIL, tail)
+    assert not pair.gateway.lay(bytes(8))
+
+
 @pytest.mark.parametrize("size", [1, 8, 30_000, 40_000, 200_000], ids=lambda size: f"{size} bytes")
 def test_the_sender_knows_when_a_batch_is_given_back(pair: Pair, size: int) -> None:
     """Not before the receiver is done with it, in however many pieces it came."""
