@@ -56,6 +56,7 @@ cdef class GatewayTurn(GatewayCore):
                 (<object> connection).wire.flush()
         if self.to_credit.count:
             return_credits(self)
+        self.hand_over_rings()
         for shard in range(self.shard_count):
             if (<Batch> self.batches[shard]).size:
                 self.send_outgoing(shard)

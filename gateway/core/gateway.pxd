@@ -8,5 +8,6 @@ from gateway.core.state cimport GatewayState, ShardState
 cdef class GatewayCore(GatewayState):
     cdef ShardState *shard_at(self, uint32_t shard) except NULL
     cdef int apply(self, uint32_t shard, const uint8_t *data, size_t n) except -1
+    cdef int hand_over_rings(self) except -1
     cdef int hand_over(self, uint32_t shard, const JsonRecord *record) except -1
     cdef int got(self, uint32_t shard, const DeliverRecord *record) except -1

@@ -29,7 +29,7 @@ class GatewayCore:
     def pending_shards(self) -> list[int]:
         """Shards whose outgoing batch is not empty. What was written straight into rings is handed over first."""
     def use_ring(self, shard: int, ring: RingEnd) -> None:
-        """After shard_up, where the link is in shared memory: large publishes are written where the shard reads them."""
+        """After shard_up, where memory is shared: large publishes are then written where the shard reads them."""
     def sent(self, shard: int, next_batch_number: int) -> None:
         """The outgoing batch was given to the link: clears it; the next will have this number."""
     def request(self, shard: int, request_id: int, document: bytes) -> bool:

@@ -63,10 +63,15 @@ cdef class GatewayCore(GatewayState):
 
     def pending_shards(self):
         cdef uint32_t shard
-        for ring in self.rings:
-            if ring is not None:
-                (<RingEnd> ring).commit()
+        self.hand_over_rings()
         return [shard for shard in range(self.shard_count) if (<Batch> self.batches[shard]).size]
+
+    cdef int hand_over_rings(self) except -1:
+        """What was written straight into rings, before what is in the outgoing batches."""
+        for ring in self.rings:
+            if ring is not None and (<RingEnd> ring)._laid_bytes:
+                (<RingEnd> ring).commit()
+        return 0
 
     def use_ring(self, uint32_t shard, RingEnd ring):
         self.shard_at(shard)

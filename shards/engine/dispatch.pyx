@@ -169,6 +169,7 @@ cdef int deliver(EngineState engine, Consumer *consumer, Entry *entry, const Mes
     record.consumer = consumer.handle
     channel.connection.delivered_bytes += delivered_bytes(record)
     queue.delivered += 1
+    queue.delivered_bytes += message.body_bytes
     if entry.delivery_count:
         queue.redelivered += 1
     if not consumer.no_ack:
@@ -198,6 +199,7 @@ cdef int deliver_unstored(EngineState engine, Consumer *consumer, const Message 
     consumer.channel.connection.delivered_bytes += record.record_bytes
     queue.published += 1
     queue.delivered += 1
+    queue.delivered_bytes += message.body_bytes
     queue.acknowledged += 1
     consumer.level.available.first = consumer.next
     return 0

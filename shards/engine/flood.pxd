@@ -10,9 +10,15 @@ cdef enum:
     # Consumers that take this much are fast: more than what RabbitMQ's queues carry altogether, so that
     # a publisher that is slowed down to their pace still is faster than there.
     FAST_MESSAGES_PER_MS = 100
+    # So many bytes of bodies count as one more message: 64 KiB are 17, as they cost some 20 times what 100 bytes do.
+    # Consumers of large messages are fast from 400 MB a second on.
+    LARGE_BYTES = 4096
     # A flood begins when fast consumers have this much work before them, and ends when they have half of it.
     FLOOD_BEGINS_MS = 2
     FLOOD_BEGINS_MESSAGES_MIN = 1000
+    # ... or fewer, where they are large: what lies in the caches is cheaper to deliver than what does not.
+    FLOOD_BEGINS_BYTES_MIN = 4 << 20
+    FLOOD_BEGINS_LARGE_MIN = 32
     # The same for consumers that are not fast and wait for their connections alone: where many share a core, none is.
     WAITING_FLOOD_BEGINS_MESSAGES = 20_000
     WAITING_FLOOD_ENDS_MESSAGES = 4_000

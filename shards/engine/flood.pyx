@@ -47,11 +47,16 @@ cdef int measure(EngineState engine, Queue *queue) except -1:
     """Counts anew, and says by what was counted from how many messages on fast consumers are outrun (0: not fast)."""
     cdef uint64_t elapsed_ms = engine.now_ms - queue.measured_at_ms
     cdef uint64_t taken = queue.delivered - queue.measured_delivered
+    cdef uint64_t taken_bytes = queue.delivered_bytes - queue.measured_bytes
+    cdef uint64_t much
     queue.measured_at_ms = engine.now_ms
     queue.measured_delivered = queue.delivered
+    queue.measured_bytes = queue.delivered_bytes
     queue.flood_begins = 0
-    if taken // elapsed_ms >= FAST_MESSAGES_PER_MS:
-        queue.flood_begins = max(FLOOD_BEGINS_MS * taken // elapsed_ms, FLOOD_BEGINS_MESSAGES_MIN)
+    if (taken + taken_bytes // LARGE_BYTES) // elapsed_ms >= FAST_MESSAGES_PER_MS:
+        much = FLOOD_BEGINS_BYTES_MIN // (taken_bytes // taken + 1) if taken else 0
+        much = max(<uint64_t> FLOOD_BEGINS_LARGE_MIN, min(<uint64_t> FLOOD_BEGINS_MESSAGES_MIN, much))
+        queue.flood_begins = max(FLOOD_BEGINS_MS * taken // elapsed_ms, much)
     elif queue.flooded and not waits_for_connection(queue):
         end_flood(engine, queue)
     return 0

@@ -63,10 +63,12 @@ cdef struct Queue:
     # see flood.pyx
     uint64_t measured_at_ms         # since then what consumers take is counted
     uint64_t measured_delivered     # delivered, at that time
+    uint64_t measured_bytes         # delivered_bytes, at that time
     uint64_t flood_begins           # more ready messages than that outrun its fast consumers; 0: they are not fast
     # since the process was started
     uint64_t published
     uint64_t delivered              # to consumers and gets
+    uint64_t delivered_bytes        # of bodies, to consumers
     uint64_t redelivered
     uint64_t acknowledged
 

@@ -1,4 +1,4 @@
-"""Large publishes are written straight into the ring of their shard, in order with everything else, under true numbers."""
+"""Large publishes are written straight into the ring of their shard, in order with all others, under true numbers."""
 from __future__ import annotations
 
 import os

@@ -1,6 +1,8 @@
 """Floods: a queue that fills although its consumers are fast is announced, and its end too. The clock is the test's."""
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bus.limits import CONNECTION_WINDOW_BYTES
@@ -35,12 +37,12 @@ class FloodBench:
                 assert record.document["event"] == "flood"
                 self.events.append((record.document["queue_id"], record.document["on"]))
 
-    def live(self, milliseconds: int, *, published: int = 0, taken: int = 0) -> None:
+    def live(self, milliseconds: int, *, published: int = 0, taken: int = 0, body: bytes = b"body") -> None:
         """So many are published and acknowledged in each millisecond, if so many were given."""
         for _ in range(milliseconds):
             self.bench.engine.now_ms += 1
             if published:
-                self.bench.feed(publish(1) * published)
+                self.bench.feed(publish(1, body) * published)
                 self.look()
             if taken:
                 self.take(taken)
@@ -67,6 +69,16 @@ def test_a_fast_consumer_that_is_outrun(bench: Bench) -> None:
         flood.live(1, taken=300)
     flood.live(3, taken=300)
     assert flood.events == [(1, True), (1, False)]
+
+
+@pytest.mark.parametrize("taken, fast", [(25, True), (15, False)], ids=["400 MB a second", "240 MB a second"])
+def test_large_messages_count_for_more_and_fewer_of_them_are_a_flood(tmp_path: Path, taken: int, fast: bool) -> None:
+    bench = Bench(tmp_path, segment_bytes=16 << 20)
+    bench.engine.add_queue(1, False, False)
+    flood = FloodBench(bench, prefetch=50)
+    flood.live(3 * MEASURED_MS, published=taken + 15, taken=taken, body=bytes(16384))
+    assert flood.events == ([(1, True)] if fast else [])
+    assert 256 < bench.ready() < SMALLEST
 
 
 def test_a_flood_ends_before_the_consumer_has_nothing_left(bench: Bench) -> None:
