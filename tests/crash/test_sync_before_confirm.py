@@ -140,6 +140,7 @@ def test_one_by_one(warren: Warren, channel: ChannelClient, queues: list[str], t
         ends.append(sent)
         shards.append(number % 2)
         assert channel.expect(Basic.Ack).delivery_tag == number
+    channel.confirm()                   # when it is answered, strace has seen the end of the last ack
     calls = trace.stop()
     assert check(warren, calls, connection_of(channel.client, calls), ends, shards) == 40
 
@@ -172,6 +173,7 @@ def test_a_commit_waits_for_the_sync_too(
         for queue in queues:
             channel.publish("", queue, b"x", Properties(delivery_mode=PERSISTENT))
         channel.tx_commit()
+    channel.tx_select()                 # when it is answered, strace has seen the end of the last answer
     calls = trace.stop()
     connection = connection_of(channel.client, calls)
     commit_ok = [
