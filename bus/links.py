@@ -210,7 +210,9 @@ class LinkSet(LinkTurns):
         incarnation: int = message["incarnation"]
         if message["kind"] == SHARED_MEMORY:
             assert self._peer_doorbell is not None, "shared memory needs doorbells"
-            return RingEnd(message["path"], serving, role, peer, incarnation, self._peer_doorbell(role, peer))
+            ring = RingEnd(message["path"], serving, role, peer, incarnation, self._peer_doorbell(role, peer))
+            ring.on_broken = self.schedule
+            return ring
         from bus.zmq_link import ZmqConnection, zmq_identity
 
         end: ZmqEnd

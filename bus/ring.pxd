@@ -21,6 +21,7 @@ cdef class RingEnd:
     cdef readonly Py_ssize_t pending_bytes
     cdef readonly bint congested
     cdef readonly bint closed
+    cdef public object on_broken    # called where a send finds that the consumer's position is not possible; or None
     cdef _Mapping _mapping
     cdef Doorbell _peer_bell
     cdef object _pending            # deque of [bytes, offset of what is not yet in the ring]
@@ -31,6 +32,7 @@ cdef class RingEnd:
     cdef uint32_t *_out_waiting
     cdef uint64_t _head
     cdef uint64_t _laid_bytes       # in the ring behind the head, not yet handed over: extend and commit
+    cdef bint _broken               # such a send: the set's next turn says so
     cdef uint64_t _promised         # where the head will be when nothing is pending any more
     # receiving
     cdef uint8_t *_in
@@ -48,6 +50,7 @@ cdef class RingEnd:
     # Hands that batch over. So does `send`, before its own.
     cpdef int commit(self) except -1
     cdef Py_ssize_t _write(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef Py_ssize_t _give_up(self, Py_ssize_t size) except -1
     cdef uint64_t _room(self) except? 0xFFFFFFFFFFFFFFFF
     cdef uint64_t _room_for(self, uint64_t size) noexcept
     cpdef release(self)

@@ -1,4 +1,6 @@
 """Types of the compiled bus.ring."""
+from collections.abc import Callable
+
 from typing_extensions import Buffer
 
 from bus.doorbell import Doorbell
@@ -11,6 +13,8 @@ class LinkBroken(Exception): ...
 def create_link_file(path: str, ring_bytes: int) -> None: ...
 
 class RingEnd:
+    on_broken: Callable[[], None] | None
+    """Called where a send finds that the consumer's position is not possible: the next turn meets a broken link."""
     @property
     def serving(self) -> bool: ...
     @property

@@ -165,6 +165,8 @@ cdef class RingEnd:
         self.pending_bytes = 0
         self.congested = False
         self.closed = False
+        self.on_broken = None
+        self._broken = False
         self._laid_bytes = 0
         self._mapping = mapping
         self._peer_bell = peer_bell
@@ -197,7 +199,7 @@ cdef class RingEnd:
         if self._laid_bytes:
             self.commit()
         number = self.next_batch_number
-        if self.closed:
+        if self.closed or self._broken:
             self.next_batch_number = number + 1
             return number
         PyObject_GetBuffer(batch, &buffer, PyBUF_SIMPLE)
@@ -207,7 +209,11 @@ cdef class RingEnd:
             if <uint64_t> buffer.len > BATCH_BYTES_MAX:
                 raise ValueError(f"a batch of {buffer.len} bytes is over the limit of {BATCH_BYTES_MAX}")
             if not self._pending:
-                written = self._write(<const uint8_t *> buffer.buf, buffer.len)
+                try:
+                    written = self._write(<const uint8_t *> buffer.buf, buffer.len)
+                except LinkBroken:
+                    # Whoever sends is in the middle of something that has nothing to do with this link.
+                    written = self._give_up(buffer.len)
             if written < buffer.len:
                 self._pending.append([(<const uint8_t *> buffer.buf)[written:buffer.len], 0])
                 self.pending_bytes += buffer.len - written
@@ -218,6 +224,13 @@ cdef class RingEnd:
             PyBuffer_Release(&buffer)
         self.next_batch_number = number + 1
         return number
+
+    cdef Py_ssize_t _give_up(self, Py_ssize_t size) except -1:
+        """Nothing more is written, and the next turn of the set meets a broken link."""
+        self._broken = True
+        if self.on_broken is not None:
+            self.on_broken()
+        return size
 
     cdef uint8_t *extend(self, size_t n) noexcept:
         cdef uint64_t laid = self._laid_bytes + n
@@ -291,6 +304,8 @@ cdef class RingEnd:
         cdef bytes data
         if self.closed:
             return False
+        if self._broken:
+            raise LinkBroken(f"{self!r}: the consumer's position was not possible")
         while self._pending:
             entry = self._pending[0]
             data = entry[0]
@@ -354,7 +369,7 @@ cdef class RingEnd:
 
     def can_pump(self):
         """Is something pending that would fit now? For the last look before sleep."""
-        return bool(self._pending) and self._room() >= self._ring_bytes // 2
+        return self._broken or bool(self._pending) and self._room() >= self._ring_bytes // 2
 
     # --- receiving
 

@@ -286,6 +286,11 @@ class Connection(ConnectionCore):
     def on_lent_lost(self, shard: int) -> None:
         self.crash(OSError(f"a body in the log of shard {shard} cannot be read"))
 
+    def on_output_lost(self, error: BaseException) -> None:
+        """Some of what the client was to be told is lost: there is nothing more to tell it."""
+        logger.error("the output of AMQP connection %s cannot be written", self, exc_info=error)
+        self.cut_off()
+
     def crash(self, error: BaseException) -> None:
         """A bug of ours: this connection alone pays for it."""
         logger.error("a handler failed on AMQP connection %s", self, exc_info=error)

@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t
 
 from gateway.core.gateway cimport GatewayCore
+from gateway.core.state cimport ConnectionState
 
 
 cdef enum:
@@ -21,4 +22,5 @@ cdef class GatewayTurn(GatewayCore):
 
     cdef int after_read(self, size_t size_bytes) except -1
     cdef int send(self) except -1
+    cdef int write_out(self, ConnectionState connection) except -1
     cdef int send_lent(self) except -1

@@ -10,6 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from bus.batch cimport Batch
 from gateway.core.deliveries cimport return_credits
 from gateway.core.gateway cimport GatewayCore
+from gateway.core.lent_output cimport drop_output, keep_lent
 from gateway.core.state cimport ConnectionState
 
 READ_BUFFER_BYTES = READ_BYTES
@@ -53,13 +54,26 @@ cdef class GatewayTurn(GatewayCore):
         if self.dirty_connections:
             connections = self.dirty()
             for connection in connections:
-                (<object> connection).wire.flush()
+                self.write_out(connection)
         if self.to_credit.count:
             return_credits(self)
         self.hand_over_rings()
         for shard in range(self.shard_count):
             if (<Batch> self.batches[shard]).size:
                 self.send_outgoing(shard)
+        return 0
+
+    cdef int write_out(self, ConnectionState connection) except -1:
+        """The output of one connection to its socket; nothing that it names elsewhere is named after this.
+
+        Errors of the socket are the transport's. Any other costs this connection alone: the rest of the turn is others'.
+        """
+        try:
+            (<object> connection).wire.flush()
+            keep_lent(connection)
+        except Exception as error:
+            drop_output(connection)
+            (<object> connection).on_output_lost(error)
         return 0
 
     def send_outgoing(self, uint32_t shard):
@@ -83,9 +97,7 @@ cdef class GatewayTurn(GatewayCore):
 
     cdef int send_lent(self) except -1:
         """What the batch has lent goes to the sockets before the batch is given back."""
+        cdef ConnectionState connection
         for connection in self.take_lent():
-            try:
-                connection.wire.flush()
-            finally:
-                connection.keep_lent()
+            self.write_out(connection)
         return 0

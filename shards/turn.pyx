@@ -65,6 +65,10 @@ cdef class ShardTurn:
             self._broken.add(link)
             self._report_broken(link)
             return
+        except:
+            # Some of the batch is done, some is not: none that comes later may say that all before it is.
+            self._broken.add(link)
+            raise
         (<object> self.engine).dispatch()
         self.flush(EARLY_FLUSH)
 

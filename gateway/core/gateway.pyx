@@ -133,7 +133,9 @@ cdef class GatewayCore(GatewayState):
 
     def lend(self, uint32_t shard, uint64_t number, str path not None, uint64_t mapped_bytes):
         self.shard_at(shard)
-        (<dict> self.lent_files[shard])[number] = LentFile(path, mapped_bytes)
+        file = LentFile(path, mapped_bytes)
+        self.lend_end(shard, number)        # one that this replaces may be named by the batch at hand
+        (<dict> self.lent_files[shard])[number] = file
 
     def lend_end(self, uint32_t shard, uint64_t number):
         self.shard_at(shard)

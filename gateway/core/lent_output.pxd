@@ -11,4 +11,5 @@ cdef int write_lent(
     const uint8_t *exchange, uint8_t exchange_bytes, const uint8_t *routing_key, uint8_t routing_key_bytes,
     const uint8_t *properties, uint32_t properties_bytes, const uint8_t *body, uint32_t body_bytes) except -1
 cdef int keep_lent(ConnectionState connection) except -1
+cdef void drop_output(ConnectionState connection) noexcept
 cdef size_t send_straight(ConnectionState connection, int descriptor) except? 0xFFFFFFFF

@@ -130,6 +130,13 @@ cdef int keep_lent(ConnectionState connection) except -1:
     return 0
 
 
+cdef void drop_output(ConnectionState connection) noexcept:
+    """Of a connection that cannot be written to: it needs nobody's memory any more."""
+    connection.output = None
+    connection.piece_count = 0
+    connection.piece_bytes = 0
+
+
 cdef size_t send_straight(ConnectionState connection, int descriptor) except? 0xFFFFFFFF:
     """Writes output and pieces to a socket in which nothing waits; returns how much it took. What it did not take is
     kept. Errors of the socket are left for its owner to meet."""

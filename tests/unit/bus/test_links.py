@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 
 import pytest
 
 from bus.limits import LINK_PENDING_BYTES_MAX, LINK_TURN_BATCHES_MAX
-from bus.links import LinkEnd
+from bus.links import SHARED_MEMORY, LinkEnd
 from tests.unit.bus.conftest import RING_BYTES, World, until
+
+TAIL_OF_RING_0 = 4096 + 64
 
 
 async def test_batches_arrive_in_order_both_ways(world: World) -> None:
@@ -175,6 +178,28 @@ async def test_an_error_of_a_callback_is_told_and_does_not_stop_the_turns(world:
     gateway.end.send(b"two")
     await until(lambda: shard.batches == [b"two"])
     assert [str(error) for error in shard.failures] == ["broken"]
+
+
+async def test_a_link_that_breaks_while_another_is_served_costs_that_one_alone(world: World) -> None:
+    if world.kind != SHARED_MEMORY:
+        pytest.skip("only in shared memory are there positions")
+    shards = [world.side("shard", index=index) for index in range(2)]
+    gateway = world.side("gateway")
+    path = world.connect(gateway, shards[0])
+    world.connect(gateway, shards[1])
+    assert path is not None
+    broken = gateway.end_of(shards[0], serving=False)
+    gateway.on_batch = lambda link, view: broken.send(view) and None
+    with path.open("r+b") as file:
+        file.seek(TAIL_OF_RING_0)
+        file.write(struct.pack("<Q", 64))
+    shards[1].end.send(b"for the other one")
+    await until(lambda: gateway.downs == 1)
+    assert gateway.failures == []
+    assert broken.closed and [message["verb"] for message in world.pushed if "peer" in message] == ["link.broken"]
+    gateway.on_batch = gateway.keep
+    shards[1].end.send(b"goes on")
+    await until(lambda: gateway.batches == [b"goes on"])
 
 
 async def test_closing_inside_a_callback_is_safe(world: World) -> None:

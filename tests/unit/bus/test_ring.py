@@ -67,10 +67,18 @@ def test_an_impossible_head_breaks_the_link(pair: Pair, head: int) -> None:
         pair.shard.receive()
 
 
-def test_an_impossible_tail_breaks_the_link(pair: Pair) -> None:
+def test_an_impossible_tail_breaks_the_link_in_its_own_turn(pair: Pair) -> None:
+    """Whoever sends may be in the middle of another link's batch."""
+    told = []
+    pair.gateway.on_broken = lambda: told.append(True)
     struct.pack_into("<Q", pair.raw, CONTROL_OF_RING_0 + TAIL, 64)
+    assert [pair.gateway.send(b"x"), pair.gateway.send(b"y")] == [1, 2]
+    assert told == [True]
+    struct.pack_into("<Q", pair.raw, CONTROL_OF_RING_0 + TAIL, 0)       # too late: something is missing
+    assert pair.gateway.can_pump()
     with pytest.raises(LinkBroken):
-        pair.gateway.send(b"x")
+        pair.gateway.pump()
+    assert pair.shard.receive() is None
 
 
 def test_unknown_flags_break_the_link(pair: Pair) -> None:

@@ -173,6 +173,18 @@ def test_a_file_may_end_in_the_batch_that_names_it(gateway: Gateway, content: by
     assert connection.lost == [0]
 
 
+def test_a_file_may_be_replaced_in_the_batch_that_names_it(gateway: Gateway, content: bytes, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(content[::-1])
+    connection = Connection(gateway)
+    consumer = connection.channels[1].add_consumer(b"tag", 0, True)
+    gateway.on_document = lambda: gateway.lend(0, FILE, str(other), 1 << 20)
+    lent = deliver_lent(consumer, 5, 100_000)
+    gateway.on_batch(0, lent + records.event({"event": "lend"}) + lent)
+    settle_lent(gateway)
+    assert [sent.body for sent in connection.sees()] == [content[5:100_005], content[::-1][5:100_005]]
+
+
 def test_a_shard_that_goes_takes_its_files_with_it(gateway: Gateway) -> None:
     connection = Connection(gateway)
     consumer = connection.channels[1].add_consumer(b"tag", 0, False)

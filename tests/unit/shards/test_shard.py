@@ -316,6 +316,29 @@ def test_the_file_of_consumed_queues_stays_short(tmp_path: Path) -> None:
     assert 7 in set(ConsumedQueues(path))
 
 
+class FailingEngine(Engine):
+    """Cannot apply a batch that a test has named."""
+
+    fails_at: bytes | None = None
+
+    def receive(self, gateway: int, batch: Any, offset: int = 0) -> int:
+        end: int = super().receive(gateway, batch, offset)
+        if bytes(batch) == self.fails_at:
+            raise MemoryError("no room for the rest")
+        return end
+
+
+def test_no_watermark_covers_a_batch_that_was_applied_in_part(tmp_path: Path) -> None:
+    """The process is ending, but the turn goes on, and what came behind that batch counts from there."""
+    host = Host(tmp_path, FailingEngine)
+    failing = wire.publish(1, b"perhaps", sequence=1)
+    host.engine.fails_at = failing          # type: ignore[attr-defined]
+    with pytest.raises(MemoryError):
+        host.feed(failing)
+    assert host.feed(wire.publish(1, sequence=2)) == []
+    assert host.feed(wire.publish(1, sequence=1), gateway=1) == [wire.Watermark(1, 1)]
+
+
 def test_watermarks(host: Host) -> None:
     assert host.feed(wire.publish(1, sequence=1)) == [wire.Watermark(1, 1)]
     assert host.commit.requested == 0

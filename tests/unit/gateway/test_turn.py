@@ -1,0 +1,55 @@
+"""What a turn of the gateway owes to everybody, whatever becomes of one connection."""
+from pathlib import Path
+
+from amqp091.method_table import BasicConsume, QueueDeclare
+from gateway.channel import Channel
+from tests.unit.gateway.bench import Bench, Client, scenario, turn
+from tests.unit.gateway_core import records
+from tests.unit.gateway_core.test_lent import deliver_lent
+
+BODY_BYTES = 100_000
+
+
+def fails() -> None:
+    raise MemoryError("no room for the output")
+
+
+async def consuming(bench: Bench) -> tuple[Client, int]:
+    """A client with a consumer, and the handle of that."""
+    client = await bench.opened()
+    await client.call(1, QueueDeclare(queue="q"))
+    await client.call(1, BasicConsume(queue="q", consumer_tag="tag", no_ack=True))
+    channel = client.connection.channel(1)
+    assert isinstance(channel, Channel)
+    return client, channel.consumers["tag"].handle
+
+
+@scenario
+async def test_a_connection_whose_output_cannot_be_written_ends_and_the_others_get_theirs(bench: Bench) -> None:
+    (broken, of_broken), (other, of_other) = [await consuming(bench) for _ in range(2)]
+    other.wire.output = b""
+    broken.wire.flush = fails                       # type: ignore[method-assign]
+    bench.links[0].say(records.deliver(of_broken, b"one") + records.deliver(of_other, b"two"))
+    bench.gateway.send_event(0, {"event": "something"})
+    await turn()
+    assert b"two" in other.wire.output
+    assert bench.links[0].events()[-1] == {"event": "something"}
+    assert broken.wire.aborted and not other.wire.aborted
+    assert broken.connection.take_output() is None
+
+
+async def test_nobody_names_a_batch_that_is_given_back(tmp_path: Path) -> None:
+    """Whatever the socket of one did."""
+    bench = Bench()
+    path = tmp_path / "data"
+    path.write_bytes(bytes(range(250)) * 1000)
+    (broken, of_broken), (other, of_other) = [await consuming(bench) for _ in range(2)]
+    bench.gateway.lend(0, 7, str(path), 1 << 20)
+    broken.wire.flush = fails                       # type: ignore[method-assign]
+    other.connection.writable = False
+    other.wire.flush = lambda: None                 # type: ignore[method-assign]
+    lent = [deliver_lent(consumer, 0, BODY_BYTES) for consumer in (of_broken, of_other)]
+    bench.links[0].say(b"".join(lent) + records.event({"event": "lend_end", "file": 7}))
+    assert not broken.connection.has_lent and not other.connection.has_lent
+    assert bytes(range(250)) * 100 in bytes(other.connection.take_output() or b"")
+    assert broken.wire.aborted and not other.wire.aborted
