@@ -67,7 +67,7 @@ def append(Store store not None, bint durable, message, queue_ids, numbers, attr
 
 cdef Entry one(entry) except *:
     cdef const uint8_t[::1] raw = np.ascontiguousarray(np.atleast_1d(entry)).view(np.uint8)
-    if raw.shape[0] < sizeof(Entry):
+    if <size_t> raw.shape[0] < sizeof(Entry):
         raise ValueError("no entry")
     return (<const Entry *> &raw[0])[0]
 

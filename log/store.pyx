@@ -150,7 +150,7 @@ cdef class Store:
             segment.flush()
         # A record larger than the staging room has its head in the mapping and its content written directly.
         large = segment.staging != NULL and record_bytes > segment.staging_bytes
-        record = <StoredRecord *> ((segment.data if large else segment.base(position)) + position)
+        record = <StoredRecord *> ((segment.data if large else <uint8_t *> segment.base(position)) + position)
         record.record_bytes = <uint32_t> record_bytes
         record.kind = RECORD_MESSAGE
         record.flags = flags

@@ -186,7 +186,7 @@ cdef int64_t new_burial(EngineState engine, Queue *queue, const Entry *entry, ui
     cdef Burial *burial
     cdef int64_t slot
     cdef uint32_t i
-    if letters.under_way >= (BURIALS_REFUSED_MAX if letters.refused else BURIALS_PER_QUEUE_MAX):
+    if letters.under_way >= <uint32_t> (BURIALS_REFUSED_MAX if letters.refused else BURIALS_PER_QUEUE_MAX):
         return -1
     if count > 1:
         targets = <BurialTarget *> malloc(count * sizeof(BurialTarget))

@@ -19,7 +19,7 @@ replaced at the first death. (rabbit_dead_letter.erl, mc.erl and mc_amqpl.erl of
 Decides neither where a dead letter goes nor when. Takes lengths only after they were checked.
 """
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, strlen
+from libc.string cimport memcmp, memcpy, memset, strlen
 
 from amqp091.property_edit cimport (
     Name, PropertyEdit, Scratch, begin_length, clear_scratch, edit_properties, end_length, extend, free_scratch, put_bytes,
@@ -306,6 +306,7 @@ cdef int write_death(Scratch *out, Scratch *fields, const ContentHeader *header,
     if common and fits(template, death):
         fill_in(extend(fields, filled_bytes(template, death)), template, death)
     else:
+        memset(&made, 0, sizeof(DeathTemplate))
         put_fields(fields, header, death, deaths, &made)
         if common:
             keep(template, &made, fields, death)

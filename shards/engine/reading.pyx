@@ -144,7 +144,7 @@ cdef uint64_t read_on(EngineState engine, Consumer *consumer) except? 0:
     cdef Message message
     cdef uint64_t offset
     cdef uint32_t skipped
-    for skipped in range(SKIPPED_MAX):
+    for skipped in range(<uint32_t> SKIPPED_MAX):
         offset = next_offset(stream, reader.next)
         if offset >= stream.durable_end:
             return 0
