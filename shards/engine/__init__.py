@@ -8,6 +8,7 @@ The structures, and what plain queues need
     returned_heap   messages that came back to a queue
     unacked_ring    messages that a channel holds
     ingest          records of a batch: publishes, settlements, credit
+    expecting       what the next publishes of a batch look at, brought into the cache
     accepting       a message into the log and into its queues
     dispatch        queues to consumers; basic.get
     settling        acked, rejected, requeued

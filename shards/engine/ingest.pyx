@@ -13,25 +13,10 @@ from bus.records cimport (
 )
 from log.store cimport Message
 from shards.engine.accepting cimport ACCEPT_NOBODY, ACCEPT_NO_ROOM, ACCEPT_REFUSED, accept
+from shards.engine.expecting cimport expect_queues
 from shards.engine.settling cimport settle
-from shards.engine.state cimport Channel, Connection, EngineState, Gateway, Queue, outgoing_of, wake
-from shards.engine.tables cimport handle_at, queue_at
-
-
-cdef extern from *:
-    """
-    static inline void fetch_ahead(const void *place) {
-    #if defined(__GNUC__)
-        __builtin_prefetch(place);
-    #else
-        (void) place;
-    #endif
-    }
-    """
-    void fetch_ahead(const void *place) noexcept nogil
-
-cdef enum:
-    CACHE_LINE_BYTES = 64
+from shards.engine.state cimport Channel, Connection, EngineState, Gateway, outgoing_of, wake
+from shards.engine.tables cimport handle_at
 
 
 class BadRecord(ValueError):
@@ -41,6 +26,7 @@ class BadRecord(ValueError):
 cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *data, size_t start, size_t end) except? 0:
     """Applies records from `start` on; returns where it stopped: at `end`, or at a record in JSON."""
     cdef size_t position = start
+    cdef size_t expected = start            # what records before it need was asked for
     cdef const RecordHeader *header
     cdef uint32_t record_bytes
     while position != end:
@@ -51,7 +37,8 @@ cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *d
         if record_bytes < sizeof(RecordHeader) or record_bytes % RECORD_ALIGNMENT or record_bytes > end - position:
             raise BadRecord(f"a record of {record_bytes} bytes where {end - position} are left")
         if header.kind == KIND_PUBLISH:
-            expect_queue(engine, data + position + record_bytes, end - position - record_bytes)
+            if position >= expected and is_for_another(engine, <const PublishRecord *> header):
+                expected = expect_queues(engine, data, position, end)
             publish(engine, gateway, <const PublishRecord *> header)
         elif header.kind == KIND_SETTLE:
             settle_record(engine, gateway, <const SettleRecord *> header)
@@ -65,22 +52,11 @@ cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *d
     return position
 
 
-cdef inline void expect_queue(EngineState engine, const uint8_t *data, size_t size) noexcept:
-    """What the publish that follows will look at comes into the cache meanwhile: of many queues it is in none."""
-    cdef const PublishRecord *record = <const PublishRecord *> data
-    cdef const uint8_t *queue
-    cdef uint32_t queue_id
-    cdef size_t offset
-    if size < sizeof(PublishRecord) + sizeof(uint32_t) or record.kind != KIND_PUBLISH or record.queue_count == 0 \
-            or record.flags & PUBLISH_DELAYED:
-        return
-    queue_id = (<const uint32_t *> (record + 1))[0]
-    if engine.recent != NULL and engine.recent.queue_id == queue_id:
-        return
-    queue = <const uint8_t *> queue_at(&engine.queues, queue_id)
-    if queue != NULL:
-        for offset in range(0, sizeof(Queue), CACHE_LINE_BYTES):
-            fetch_ahead(queue + offset)
+cdef inline bint is_for_another(EngineState engine, const PublishRecord *record) noexcept:
+    """Than the queue of the last publish, going by the first that is named. Says nothing where lengths lie."""
+    return (
+        record.record_bytes >= sizeof(PublishRecord) + sizeof(uint32_t)
+        and (engine.recent == NULL or engine.recent.queue_id != (<const uint32_t *> (record + 1))[0]))
 
 
 cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *record) except -1:

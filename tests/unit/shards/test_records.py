@@ -85,3 +85,24 @@ def test_noise_is_refused_or_harmless(bench: Bench) -> None:
             pass
         bench.engine.dispatch()
         bench.take()
+
+
+@pytest.mark.parametrize("broken", range(24))
+def test_what_is_looked_at_ahead_may_be_broken(bench: Bench, broken: int) -> None:
+    """Publishes to many queues are looked at together before the first is applied: each still counts for itself."""
+    queue_ids = range(1, 25)
+    for queue_id in queue_ids[2::2]:                # others do not exist
+        bench.engine.add_queue(queue_id, False, False)
+        bench.consume(queue_id, queue_id, no_ack=True)
+    bench.consume(1, 1, no_ack=True)
+    bench.consume(2, 2, no_ack=True)
+    batch = [publish(queue_id, str(queue_id).encode()) for queue_id in queue_ids]
+    expected = [b"%d" % queue_id for queue_id in queue_ids[:broken] if queue_id in (1, 2) or queue_id % 2]
+    for lie in (0, 7, 0xFFFF_FFF8):
+        batch[broken] = lie.to_bytes(4, "little") + batch[broken][4:]
+        with pytest.raises(BadRecord):
+            bench.engine.receive(0, b"".join(batch))
+        assert bench.bodies() == expected
+    with pytest.raises(BadRecord):
+        bench.engine.receive(0, b"".join(batch[:broken]) + publish(queue_ids[broken])[:-8])
+    assert bench.bodies() == expected
