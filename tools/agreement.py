@@ -38,6 +38,7 @@ COMPARED: Final = [name for name in SCENARIOS if not name.startswith("churn")]
 TOOL: Final = "warren perf"
 TIMEOUT_S: Final = 300.0
 GAP_S: Final = 0.3
+WARM_S: Final = 3.0
 STEP_GAP_S: Final = 2.0
 """Between a fill and its drain: what a broker does with a backlog meanwhile changes what the drain costs, and the tools
 take more or less time to start."""
@@ -127,6 +128,12 @@ class Comparison:
                     self._keep(tool(load), place, "/".join(filter(None, (name, step))), repetition, load)
                 time.sleep(GAP_S)
 
+    def warm(self, place: Place, name: str) -> None:
+        """A broker that has just started is slower than it will be, and the first tool would find it so."""
+        _, load = loads(name, fresh_prefix(), seconds=WARM_S, warmup_s=0, count=self.options.count // 4)[0]
+        load = load.model_copy(update={"keep": False})
+        amqpload.run(self.options.amqpload, load, place.port, place.pids, self.through)
+
     def at_most(self, name: str) -> None:
         """What the tools can do: a scenario's publishing and its consuming, each against a server that only answers."""
         for step, load in null_loads(name, self.options.seconds, self.options.warmup):
@@ -205,7 +212,8 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--warmup", type=float, default=1)
-    parser.add_argument("--count", type=int, default=200_000, help="messages of the backlog scenario")
+    parser.add_argument("--count", type=int, default=1_000_000,
+                        help="messages of the backlog scenario: a second's work, as amqpload has CPU in 10 ms steps")
     parser.add_argument("--through", default="", metavar="COMMAND", help="before each run, such as `taskset -c 2,3`")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all runs; what it has of other scenarios stays")
     options = parser.parse_args(given)
@@ -218,6 +226,7 @@ def main(given: Sequence[str] | None = None) -> int:
     for broker in () if options.only_nullbroker else options.broker or BROKERS[:1]:
         with tempfile.TemporaryDirectory(prefix="agreement-") as directory, \
                 running(broker, Path(directory)) as place:
+            comparison.warm(place, scenarios[0])
             for name in scenarios:
                 comparison.on(place, name)
     runs = comparison.runs

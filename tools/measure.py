@@ -1,14 +1,17 @@
 """`make bench`: everything that the results page shows, to bench/results, bench/RESULTS.md and README.md.
 
-    brokers     all scenarios on RabbitMQ and Warren in turn
-    half-load   latency of both at the same rate, half of what each can carry (needs the results of brokers)
-    churn       connections opened and closed, queues declared, on both
-    footprint   memory and growth               (python -m bench.footprint)
-    startup     start, recovery, idle           (python -m bench.startup)
-    scaling     Warren over gateways and shards
+    brokers         the scenarios with goals on RabbitMQ and Warren in turn
+    sizes           bodies of other sizes, on both
+    calls           requests and replies, basic.get, confirms one by one, on both
+    half-load       latency of both at the same rate, half of what each can carry (needs the results of brokers)
+    churn           connections opened and closed, queues declared, on both
+    footprint       memory and growth               (python -m bench.footprint)
+    deep-backlog    memory per message with 10,000,000 of them, the same
+    startup         start, recovery, idle           (python -m bench.startup)
+    scaling         Warren over gateways and shards
 
-Parts can be run alone (--only brokers), and single scenarios (--scenario persistent): what bench/results has of the
-others stays. A part or a scenario that fails is told, and the others are run all the same. RabbitMQ is Debian's
+Parts can be run alone (--only brokers,calls), and single scenarios (--scenario persistent): what bench/results has of
+the others stays. A part or a scenario that fails is told, and the others are run all the same. RabbitMQ is Debian's
 package, where it is installed. Brokers keep their data in one directory, which is deleted; only one is under load at a
 time, and one that died is started again.
 """
@@ -25,7 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.page.page import write_page
-from bench.page.targets import CHURN_GOALS
+from bench.page.targets import CALLS, CHURN_GOALS, GOALS, SIZES
 from bench.perf.compare import compare, failures, figures, table
 from bench.perf.errors import LoadError
 from bench.perf.half_load import SCENARIOS_DEFAULT, half_load
@@ -42,10 +45,13 @@ GAP_S: Final = 0.5
 PROGRAM_TIMEOUT_S: Final = 3600.0
 FAILED: Final = 1
 CHURN: Final = "churn"
+DEEP_BACKLOG: Final = "deep-backlog"
 FOOTPRINT_ARGUMENTS: Final = "--scale 0.2 --subject idle --subject connections --subject queues --subject messages"
 """At full scale, and with growth, it takes half an hour. At a smaller one what each process has once would count."""
+CALLING: Final = tuple(dict.fromkeys(call.scenario.partition("/")[0] for call in CALLS))
+SIZED: Final = tuple(name for name, *_ in SIZES if name not in {goal.scenario for goal in GOALS})
 LEFT_OUT: Final = frozenset({"transient4"})
-"""There is no goal for them, and everything is to take less than 25 minutes."""
+"""There is no goal for them, and everything is to take less than 35 minutes."""
 
 
 class Measurement:
@@ -60,13 +66,18 @@ class Measurement:
 
     def run(self, parts: Sequence[str]) -> None:
         """One after the other, whatever happens to each."""
+        took_s: dict[str, float] = {}
         try:
             for part in parts:
                 began_s = time.monotonic()
                 self._guarded(part, PARTS[part], self)
-                told(f"{part}: {time.monotonic() - began_s:.0f} s")
+                took_s[part] = time.monotonic() - began_s
+                told(f"{part}: {took_s[part]:.0f} s")
         finally:
             self.brokers.stop()
+            if took_s:
+                told(f"measured in {sum(took_s.values()) / 60:.1f} minutes: "
+                     + ", ".join(f"{part} {seconds:.0f} s" for part, seconds in took_s.items()))
 
     def _guarded(self, what: str, do: Callable[..., None], *arguments: object) -> None:
         try:
@@ -83,13 +94,21 @@ class Measurement:
     # -- parts
 
     def compare_brokers(self) -> None:
-        self._compare("brokers", [name for name in SCENARIOS if not name.startswith(CHURN)], LEFT_OUT)
+        of_others = {*CALLING, *SIZED}
+        scenarios = [name for name in SCENARIOS if not name.startswith(CHURN) and name not in of_others]
+        self._compare("brokers", scenarios, LEFT_OUT)
+
+    def compare_sizes(self) -> None:
+        self._compare("sizes", SIZED)
+
+    def compare_calls(self) -> None:
+        self._compare("calls", CALLING)
 
     def compare_churn(self) -> None:
         churns = [name for name in SCENARIOS if name.startswith(CHURN)]
         self._compare("churn", churns, set(churns) - {goal.scenario for goal in CHURN_GOALS})
 
-    def _compare(self, name: str, scenarios: Sequence[str], left_out: Collection[str]) -> None:
+    def _compare(self, name: str, scenarios: Sequence[str], left_out: Collection[str] = ()) -> None:
         """`left_out` are only measured where they are asked for."""
         for scenario in scenarios:
             if scenario not in self.options.scenario if self.options.scenario else scenario in left_out:
@@ -134,14 +153,17 @@ class Measurement:
     def footprint(self) -> None:
         self._program("footprint")
 
+    def deep_backlog(self) -> None:
+        self._program("footprint", DEEP_BACKLOG, f"--subject {DEEP_BACKLOG}")
+
     def startup(self) -> None:
         self._program("startup")
 
-    def _program(self, name: str) -> None:
+    def _program(self, program: str, name: str | None = None, arguments: str | None = None) -> None:
         """Writes its figures itself, and starts its own brokers."""
         self.brokers.stop()
-        command = [sys.executable, "-m", f"bench.{name}", "--json", str(self._file(name)),
-                   *getattr(self.options, f"{name}_arguments").split()]
+        command = [sys.executable, "-m", f"bench.{program}", "--json", str(self._file(name or program)),
+                   *(arguments or getattr(self.options, f"{program}_arguments")).split()]
         done = subprocess.run(command, cwd=ROOT, timeout=PROGRAM_TIMEOUT_S)
         if done.returncode:
             raise LoadError(f"{' '.join(command)} ended with exit status {done.returncode}")
@@ -168,9 +190,12 @@ class Measurement:
 
 PARTS: Final[dict[str, Callable[[Measurement], None]]] = {
     "brokers": Measurement.compare_brokers,
+    "sizes": Measurement.compare_sizes,
+    "calls": Measurement.compare_calls,
     "half-load": Measurement.half_load,
     "churn": Measurement.compare_churn,
     "footprint": Measurement.footprint,
+    DEEP_BACKLOG: Measurement.deep_backlog,
     "startup": Measurement.startup,
     "scaling": Measurement.scaling,
 }
@@ -195,7 +220,7 @@ def parsed(given: Sequence[str] | None) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=parts_of, default=list(PARTS), metavar="PART,PART...", help="default: all")
     parser.add_argument("--scenario", action="append", default=[], choices=list(SCENARIOS), metavar="NAME",
-                        help="of brokers, half-load and churn; repeatable; default: those with goals")
+                        help="of the parts on both brokers; repeatable; default: those that the page shows")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--warmup", type=float, default=1)

@@ -17,6 +17,7 @@ SUBJECTS: Final[dict[str, Callable[[float], list[Row]]]] = {
     "connections": memory.connections,
     "queues": memory.queues,
     "messages": backlog.memory,
+    "deep-backlog": backlog.deep,
     "growth-queues": growth.queues,
     "growth-connections": growth.connections,
     "growth-bindings": growth.bindings,

@@ -13,34 +13,42 @@ from bench.perf.local_broker import LocalBroker
 
 MESSAGE_BYTES_MAX: Final = 32
 """The target."""
+MANY: Final = 10_000_000
+"""The goal's number."""
 BLOB_MESSAGES: Final = 1000
 
 
 def memory(scale: float) -> list[Row]:
     """Of a backlog in one queue, 100 bytes each, beyond the files that hold them."""
-    rows = []
-    for count in dict.fromkeys((scaled(1_000_000, scale), scaled(10_000_000, scale))):
-        for persistent, name in ((True, "persistent"), (False, "transient")):
-            with started() as broker:
-                wire = Wire(broker.url)
-                declare(wire, ["backlog"], durable=persistent)
-                fill(wire, "backlog", BLOB_MESSAGES, persistent=persistent)
-                before = usage(broker)
-                fill(wire, "backlog", count, persistent=persistent)
-                after = usage(broker)
-                wire.close()
-            rows.append(Row(
-                "message in a backlog", f"{name}, {count:,} of them", "bytes",
-                round((after.anonymous - before.anonymous) / count, 2), MESSAGE_BYTES_MAX,
-                {"mapped files": round((after.files - before.files) / count, 1),
-                 "/dev/shm": round((after.shared - before.shared) / count, 1)}))
-    return rows
+    return [_waiting(count, persistent=persistent)
+            for count in dict.fromkeys((scaled(1_000_000, scale), scaled(MANY, scale))) for persistent in (True, False)]
+
+
+def deep(scale: float) -> list[Row]:
+    """The same for the goal's number of persistent messages alone: half a minute."""
+    return [_waiting(scaled(MANY, scale), persistent=True)]
+
+
+def _waiting(count: int, *, persistent: bool) -> Row:
+    with started() as broker:
+        wire = Wire(broker.url)
+        declare(wire, ["backlog"], durable=persistent)
+        fill(wire, "backlog", BLOB_MESSAGES, persistent=persistent)
+        before = usage(broker)
+        fill(wire, "backlog", count, persistent=persistent)
+        after = usage(broker)
+        wire.close()
+    return Row(
+        "message in a backlog", f"{'persistent' if persistent else 'transient'}, {count:,} of them", "bytes",
+        round((after.anonymous - before.anonymous) / count, 2), MESSAGE_BYTES_MAX,
+        {"mapped files": round((after.files - before.files) / count, 1),
+         "/dev/shm": round((after.shared - before.shared) / count, 1)})
 
 
 def growth(scale: float) -> list[Row]:
     """Publishing to the end of a long queue, and consuming from its beginning."""
-    deep, some = scaled(10_000_000, scale), scaled(MESSAGES, scale) // 4
-    return [*_shallow_and_deep(deep, some, persistent=True), *_shallow_and_deep(deep, some, persistent=False)]
+    many, some = scaled(MANY, scale), scaled(MESSAGES, scale) // 4
+    return [*_shallow_and_deep(many, some, persistent=True), *_shallow_and_deep(many, some, persistent=False)]
 
 
 def _shallow_and_deep(deep: int, some: int, *, persistent: bool) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import Final
 BASE: Final = "rabbitmq"
 """The broker whose figures are 1."""
 SUBJECT: Final = "warren"
+NAMES: Final = {BASE: "RabbitMQ's", SUBJECT: "Warren's"}
 
 
 @dataclass(frozen=True)
@@ -54,5 +55,30 @@ class ChurnGoal:
 CHURN_GOALS: Final = (
     ChurnGoal("churn_connection", "connections, each with a channel, opened and closed", 2000),
     ChurnGoal("churn_declare", "transient queues declared", 3000),
-    ChurnGoal("churn_declare_durable", "durable queues declared", 1000),
+    ChurnGoal("churn_declare_durable", "durable queues declared, 32 connections", 1000),
+)
+SIZES: Final = (
+    ("big_1k", 1 << 10, "1 KiB"),
+    ("big_16k", 16 << 10, "16 KiB"),
+    ("big", 64 << 10, "64 KiB"),
+    ("big_4m", 4 << 20, "4 MiB"),
+)
+"""Scenario, bytes of a body. Only `big` has a goal."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """Of those who wait for each answer before they go on; there is no goal for them."""
+
+    scenario: str                           # with its step
+    label: str
+
+
+CALLS: Final = (
+    Call("rpc_direct", "request and reply, direct reply-to"),
+    Call("rpc_queue", "request and reply, a reply queue for each client"),
+    Call("get/drain", "basic.get that finds a message, acknowledged"),
+    Call("get_empty", "basic.get of an empty queue"),
+    Call("confirm1", "publish and wait for the confirm, transient"),
+    Call("confirm1_dur", "publish and wait for the confirm, persistent"),
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tabulate import tabulate
 
 from bench.page.half_load import below, groups
 from bench.page.kept import Kept
 from bench.page.measures import Measure, met_text, number, target_text
-from bench.page.targets import BASE, CHURN_GOALS, GOALS, LATENCIES, SUBJECT, Goal
+from bench.page.targets import BASE, CALLS, CHURN_GOALS, GOALS, LATENCIES, NAMES, SIZES, SUBJECT, Goal
 from bench.perf.compare import Figures, figures
 from bench.perf.output import duration
 from bench.perf.plots import plot_versus
@@ -46,11 +47,21 @@ def _part(value: float | None, base: float | None) -> float | None:
 
 # -- the page
 
+MB: Final = 1e6
+SIZES_TITLE = "### Sizes of bodies\n\nThere is a goal for 64 KiB only. Windows are smaller for larger bodies."
+CALLS_TITLE = ("### One after the other\n\nWhat a caller waits for that does nothing else meanwhile: one client (and "
+               "one server) on the same machine. There are no goals.")
 GOAL_HEADERS = ("scenario", "msgs/s × RabbitMQ", "goal", "LavinMQ", "met", "CPU per message × RabbitMQ", "goal",
                 "LavinMQ", "met")
 LATENCY_HEADERS = ("at 1,000 msgs/s", "latency", "Warren p50", "RabbitMQ p50", "Warren p99", "RabbitMQ p99",
                    "p50 met", "p99 met")
-HALF_HEADERS = ("at half of RabbitMQ's maximum", "msgs/s", "Warren p99", "RabbitMQ p99", "met")
+HALF_HEADERS = ("at half of the maximum", "whose", "msgs/s", "Warren p50", "RabbitMQ p50", "Warren p99",
+                "RabbitMQ p99", "met")
+CANNOT = "cannot carry it"
+SIZE_HEADERS = ("one body", "Warren msgs/s", "MB/s", "× RabbitMQ", "Warren CPU us/msg", "× RabbitMQ", "Warren p99",
+                "RabbitMQ p99")
+CALL_HEADERS = ("one after the other", "Warren per second", "RabbitMQ", "Warren p50", "RabbitMQ p50", "Warren p99",
+                "RabbitMQ p99", "Warren CPU us", "RabbitMQ")
 CHURN_HEADERS = ("churn", "per second", "RabbitMQ", "goal", "met")
 MEASURE_HEADERS = ("what", "quantity", "measured", "unit", "goal", "met")
 
@@ -60,7 +71,8 @@ def section(kept: Kept, plots: Path, place: str) -> tuple[str, list[Path]]:
     compared = kept.compared
     found = versus(compared)
     tables = [goal_table(found), latency_table(compared), half_table(kept), churn_table(compared),
-              measure_table([one for of_file in kept.measures.values() for one in of_file])]
+              measure_table([one for of_file in kept.measures.values() for one in of_file]),
+              titled(SIZES_TITLE, size_table(compared)), titled(CALLS_TITLE, call_table(compared))]
     blocks = [table for table in tables if table]
     if not blocks:
         return "", []
@@ -102,10 +114,51 @@ def half_table(kept: Kept) -> str:
     for results in kept.half_loads.values():
         for scenario, owner, rate, rows in groups(results):
             by_name = {row.name: row for row in rows}
-            if owner == BASE and SUBJECT in by_name and BASE in by_name:
-                lines.append((scenario, f"{rate:,.0f}", _duration(by_name[SUBJECT].p99_us),
-                              _duration(by_name[BASE].p99_us), met_text(below(by_name[SUBJECT], by_name[BASE]))))
+            ours, theirs = by_name.get(SUBJECT), by_name.get(BASE)
+            if ours is None or (owner == BASE and theirs is None):
+                continue
+            lines.append((
+                scenario, NAMES[owner], f"{rate:,.0f}", _duration(ours.p50_us),
+                _duration(theirs.p50_us) if theirs else CANNOT, _duration(ours.p99_us),
+                _duration(theirs.p99_us) if theirs else CANNOT, met_text(below(ours, theirs))))
     return _table(lines, HALF_HEADERS)
+
+
+def size_table(results: Sequence[Result]) -> str:
+    """Without goals; the scenarios with larger and smaller bodies than `big`."""
+    rows = {(row.title, row.name): row for row in figures(results)}
+    lines = []
+    for scenario, size, label in SIZES:
+        ours, theirs = rows.get((scenario, SUBJECT)), rows.get((scenario, BASE))
+        if ours is None or ours.rate is None:
+            continue
+        lines.append((
+            label, number(ours.rate), number(ours.rate * size / MB),
+            _ratio(_part(ours.rate, theirs.rate if theirs else None), 1), _number(ours.cpu_us, 1),
+            _ratio(_part(ours.cpu_us, theirs.cpu_us if theirs else None), 2), _duration(ours.p99_us),
+            _duration(theirs.p99_us if theirs else None)))
+    return _table(lines, SIZE_HEADERS) if len(lines) > 1 else ""
+
+
+def call_table(results: Sequence[Result]) -> str:
+    """Without goals."""
+    rows = {(row.title, row.name): row for row in figures(results)}
+    lines = []
+    for call in CALLS:
+        ours, theirs = (rows.get((call.scenario, name)) for name in (SUBJECT, BASE))
+        if ours is None or ours.rate is None:
+            continue
+        lines.append((
+            call.label, number(ours.rate), number(theirs.rate if theirs else None), _duration(ours.p50_us),
+            _duration(theirs.p50_us if theirs else None), _duration(ours.p99_us),
+            _duration(theirs.p99_us if theirs else None), _number(ours.cpu_us, 1),
+            _number(theirs.cpu_us if theirs else None, 1)))
+    return _table(lines, CALL_HEADERS)
+
+
+def titled(title: str, table: str) -> str:
+    """Nothing, where there is no table."""
+    return f"{title}\n\n{table}" if table else ""
 
 
 def churn_table(results: Sequence[Result]) -> str:
@@ -139,6 +192,10 @@ def _no_higher(ours: float | None, theirs: float | None) -> str:
 
 def _ratio(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def _duration(value: float | None) -> str:

@@ -13,7 +13,7 @@ from bench.perf.core import histogram as core_histogram
 from bench.perf.histogram import Histogram, Words
 
 WORD_BYTES: Final = 8
-LATEST: Final = frozenset({"last_publish_ns", "last_confirm_ns", "last_delivery_ns", "last_cycle_ns"})
+LATEST: Final = frozenset({"last_publish_ns", "last_confirm_ns", "last_delivery_ns", "last_cycle_ns", "last_reply_ns"})
 """Counters of which the highest counts, not the sum."""
 NEVER_NS: Final = 2**64 - 1
 
@@ -60,6 +60,9 @@ class Board:
 
     def confirm_latency(self) -> Histogram:
         return self._histogram(core.COUNTER_COUNT + core_histogram.WORDS)
+
+    def reply_latency(self) -> Histogram:
+        return self._histogram(core.COUNTER_COUNT + 2 * core_histogram.WORDS)
 
     def _histogram(self, offset: int) -> Histogram:
         made = Histogram()

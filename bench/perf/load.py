@@ -24,7 +24,13 @@ DECLARATIONS_DEFAULT: Final = 10_000
 """Of a churn that only declares."""
 PREFIX_DEFAULT: Final = "perf"
 
+STREAM: Final = "stream"
+"""The queue type that has no basic.get, and gives each consumer everything."""
+STAMP_BYTES: Final = 24
+"""Of a body: what is needed to know a message again (core/template.pxd)."""
+
 Mode = Literal["both", "publish", "drain", "churn"]
+Rpc = Literal["direct", "queue"]
 Churn = Literal["connection", "channel", "queue", "declare", "binding", "exchange"]
 ExchangeType = Literal["direct", "fanout", "topic", "headers"]
 Connections = Annotated[int, Field(ge=0, le=CONNECTIONS_MAX)]
@@ -72,12 +78,16 @@ class Load(BaseModel):
     # publishing
     confirm: Annotated[int, Field(ge=0, le=WINDOW_MAX)] = 0            # unconfirmed per producer; 0: no confirms
     rate: Annotated[float, Field(ge=0, le=1e8)] = 0.0                  # per producer and second; 0: no limit
+    rpc: Rpc | None = None                  # consumers answer: to amq.rabbitmq.reply-to, or a queue of each producer
+    requests: Annotated[int, Field(ge=1, le=WINDOW_MAX)] = 1           # without an answer, per producer at most
 
     # consuming
     auto_ack: bool = False
     ack_every: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     prefetch: Annotated[int, Field(ge=0, le=65535)] = 0                # 0: no limit
     consume_arguments: dict[str, Any] = {}
+    polling: bool = False                   # with basic.get
+    polling_interval_ms: Annotated[float, Field(ge=0, le=1e6)] = 0.0   # from one basic.get to the next, at least
 
     verify: bool = True
 
@@ -121,9 +131,23 @@ class Load(BaseModel):
         if self.prefetch and not self.auto_ack and self.ack_every > self.prefetch:
             raise ValueError(f"with a prefetch of {self.prefetch} an acknowledgement for every {self.ack_every} "
                              "messages would never be sent")
+        self._check_requests()
         if self.keys * self.queues > BINDINGS_MAX and self.exchange_type is not None:
             raise ValueError(f"queues times routing keys may be {BINDINGS_MAX} at most")
         return self
+
+    def _check_requests(self) -> None:
+        """What is asked and answered: requests to servers, and basic.get."""
+        if self.rpc is not None:
+            if self.mode != "both" or not self.consumers or self.queue_type == STREAM:
+                raise ValueError("requests need consumers that answer them, and a queue that is no stream")
+            if self.exchange_type is not None or self.confirm:
+                raise ValueError("requests go over the default exchange, and are answered instead of confirmed: "
+                                 "leave out --exchange-type and --confirm")
+            if self.size < STAMP_BYTES:
+                raise ValueError(f"answers are known by what is in them: give a --size of {STAMP_BYTES} or more")
+        if self.polling and (self.rpc is not None or self.queue_type == STREAM):
+            raise ValueError("basic.get is for messages, not for requests, and streams have none")
 
     @property
     def keys(self) -> int:

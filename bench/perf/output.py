@@ -15,8 +15,11 @@ from bench.perf.run import Progress
 
 MIB: Final = 1 << 20
 NS_PER_S: Final = 1e9
+RATE_REACHED: Final = 0.95
+"""Of the rate asked for: with less, broker or load could not carry it."""
 BUSY: Final = 0.9
 """Of a core: a worker above it may have been the limit."""
+EVENTS: Final = ("nacked", "returned", "redelivered", "empty")
 OPTIONS_NOT_TOLD: Final = frozenset({"queue_prefix", "drain_timeout_s", "keep", "purge", "mode", "verify"})
 OPTIONS_OF_CHURN: Final = frozenset({
     "churn", "producers", "processes", "seconds", "warmup_s", "count", "durable", "queue_type",
@@ -26,8 +29,9 @@ CSV_COLUMNS: Final = (
     "scenario", "step", "name", "repetition", "started_at", "broker", "ok", "error", "window_s", "publish_per_s",
     "confirm_per_s", "deliver_per_s", "acknowledge_per_s", "latency_p50_us", "latency_p90_us", "latency_p99_us",
     "latency_p999_us", "latency_max_us", "confirm_latency_p50_us", "confirm_latency_p99_us", "confirm_latency_max_us",
+    "reply_latency_p50_us", "reply_latency_p99_us", "reply_latency_max_us",
     "broker_cpu_us_per_message", "broker_cpu_cores", "broker_rss_peak_bytes", "broker_pss_peak_bytes", "expected",
-    "missing", "duplicates", "out_of_order", "generator_busiest_process", "cycle_per_s",
+    "missing", "duplicates", "out_of_order", "generator_busiest_process", "cycle_per_s", "reply_per_s",
 )
 
 
@@ -38,7 +42,8 @@ def text(result: Result) -> str:
     if result.error is not None:
         return f"failed: {result.error}"
     blocks = [_head(result), rates_text(result.rates)]
-    latencies = [("cycle" if result.rates.cycle else "end to end", result.latency), ("confirm", result.confirm_latency)]
+    latencies = [("cycle" if result.rates.cycle else "end to end", result.latency), ("confirm", result.confirm_latency),
+                 ("basic.get" if result.options.get("polling") else "round trip", result.reply_latency)]
     if any(found is not None for _, found in latencies):
         blocks.append(latency_text(latencies))
     if result.broker_use is not None:
@@ -49,13 +54,18 @@ def text(result: Result) -> str:
     if result.generator is not None and result.generator.busiest_process > BUSY:
         blocks.append(f"warning: a process of the load was {result.generator.busiest_process:.0%} busy: it may have "
                       "been the limit; give --processes")
+    asked = (result.options.get("rate") or 0.0) * (result.options.get("producers") or 0)
+    if asked and result.rates.publish < RATE_REACHED * asked:
+        blocks.append(f"warning: {asked:,.0f} messages a second were asked for, {result.rates.publish:,.0f} were "
+                      "published: latencies count from when a message was due")
     return "\n\n".join(blocks)
 
 
 def _head(result: Result) -> str:
     kept = OPTIONS_OF_CHURN if result.options.get("churn") else result.options.keys() - OPTIONS_NOT_TOLD
     options = ", ".join(f"{name.removesuffix('_s')} {_option(value)}" for name, value in result.options.items()
-                        if value not in (None, False, 0, {}, "") and name in kept)
+                        if value not in (None, False, 0, {}, "") and name in kept
+                        and (name != "requests" or result.options.get("rpc")))
     title = " ".join(filter(None, (result.scenario, result.step)))
     lines = [("scenario", title)] if title else []
     lines += [("broker", f"{result.broker} at {result.place}"), ("load", options),
@@ -100,7 +110,7 @@ def _broker_text(use: BrokerUse) -> str:
 
 def events_text(totals: dict[str, int]) -> str:
     """What the broker did that is no fault, but not everyday either; empty where there was none."""
-    counted = [f"{totals[name]:,} {name}" for name in ("nacked", "returned", "redelivered") if totals.get(name)]
+    counted = [f"{totals[name]:,} {name}" for name in EVENTS if totals.get(name)]
     if totals.get("blocked_events"):
         blocked_s = totals["blocked_ns"] / NS_PER_S
         counted.append(f"connections blocked {totals['blocked_events']:,} times, {blocked_s:,.1f} s in all")
@@ -111,7 +121,8 @@ def verification_text(result: Result) -> str:
     found = result.verification
     if found.ok:
         checked = ("every cycle was answered" if result.options.get("churn") else
-                   "every message arrived, once and in order" if found.checked and result.options.get("consumers")
+                   "every request arrived and was answered, once and in order" if result.options.get("rpc")
+                   else "every message arrived, once and in order" if found.checked and result.options.get("consumers")
                    else "all that was sent was answered" if result.options.get("confirm")
                    else "nothing to be checked" if not result.options.get("consumers")
                    else "every message arrived (without a stamp, which a larger --size has, nothing more is checked)")
@@ -170,7 +181,8 @@ def csv_row(result: Result) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(result, name) for name in (
         "scenario", "step", "name", "repetition", "started_at", "broker", "ok", "error", "window_s")}
     row |= {f"{name}_per_s": value for name, value in result.rates.model_dump().items()}
-    for prefix, latency in (("latency", result.latency), ("confirm_latency", result.confirm_latency)):
+    for prefix, latency in (("latency", result.latency), ("confirm_latency", result.confirm_latency),
+                            ("reply_latency", result.reply_latency)):
         if latency is not None:
             row |= {f"{prefix}_{name}": value for name, value in latency.model_dump().items()}
     if result.broker_use is not None:

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.perf.load import Load
+from bench.perf.load import STREAM, Load
 
+DIRECT_REPLY_TO: Final = "amq.rabbitmq.reply-to"
 HEADER_KEY: Final = "perf-key"
 """Of the headers exchange: the header that has the number of the routing key."""
-STREAM: Final = "stream"
 
 
 def queue_name(load: Load, queue: int) -> str:
@@ -25,6 +25,11 @@ def queue_name(load: Load, queue: int) -> str:
 def churned_name(load: Load, churner: int, number: int) -> str:
     """Of a queue or an exchange that a churner declares."""
     return f"{load.queue_prefix}-{churner}-{number}"
+
+
+def reply_queue_name(load: Load, producer: int) -> str:
+    """Where the answers for a client come to."""
+    return DIRECT_REPLY_TO if load.rpc == "direct" else f"{load.queue_prefix}-reply-{producer}"
 
 
 def declared_names(load: Load) -> Iterator[str]:
@@ -120,8 +125,9 @@ def queues_of_consumer(load: Load, consumer: int) -> list[int]:
 
 
 def consumers_started(load: Load) -> int:
-    """How many times a consumer is told consume-ok, over all of them."""
-    return max(load.consumers, load.queues) if load.consumers else 0
+    """How many times a consumer is told consume-ok, over all of them; clients wait for their answers as consumers."""
+    clients = load.producers if load.rpc else 0
+    return max(load.consumers, load.queues) + clients if load.consumers else 0
 
 
 def quota(load: Load, producer: int) -> int | None:

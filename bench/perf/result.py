@@ -56,6 +56,7 @@ class Rates(_Record):
     deliver: float = 0.0
     acknowledge: float = 0.0
     cycle: float = 0.0                      # of a churn
+    reply: float = 0.0                      # requests that were answered: by servers, or basic.get by the broker
 
 
 class Verification(_Record):
@@ -69,7 +70,7 @@ class Verification(_Record):
     misrouted: int = 0                      # on a queue that the message was not meant for
     foreign: int = 0                        # not from this run
     bad_confirms: int = 0                   # confirmed twice, or never published
-    unconfirmed: int = 0
+    unconfirmed: int = 0                    # or, of requests, not answered
     redelivered: int = 0
     timed_out: bool = False
 
@@ -84,7 +85,7 @@ class BrokerUse(_Record):
 
     cpu_s: float
     cpu_cores: float
-    cpu_us_per_message: float | None        # per delivery where there are consumers, else per publish
+    cpu_us_per_message: float | None        # per delivery where there are consumers, else per publish; per basic.get
     rss_peak_bytes: int
     pss_peak_bytes: int                     # 0: not to be seen
     cpu_s_by_process: dict[str, float] = {}
@@ -107,6 +108,7 @@ class Series(_Record):
     deliver: list[float] = []
     acknowledge: list[float] = []
     cycle: list[float] = []
+    reply: list[float] = []
 
 
 class Result(_Record):
@@ -130,6 +132,7 @@ class Result(_Record):
     rates: Rates = Rates()
     latency: Latency | None = None
     confirm_latency: Latency | None = None
+    reply_latency: Latency | None = None    # round trips of requests
     verification: Verification = Verification(checked=False)
     broker_use: BrokerUse | None = None
     generator: GeneratorUse | None = None
@@ -141,11 +144,13 @@ class Result(_Record):
 
     @property
     def rate(self) -> float:
-        """The one that counts: of deliveries where there are consumers."""
+        """The one that counts: of deliveries where there are consumers, of questions where these ask for each."""
         if self.rates.cycle:
             return self.rates.cycle
+        if self.options.get("polling"):
+            return self.rates.reply
         return self.rates.deliver if self.options.get("consumers") else self.rates.publish
 
     @property
     def shown_latency(self) -> Latency | None:
-        return self.latency or self.confirm_latency
+        return self.reply_latency or self.latency or self.confirm_latency

@@ -185,6 +185,7 @@ class _Run:
             time.sleep(AFTERMATH_S)
         totals = self.board.counters()
         latency, confirm_latency = self.board.latency(), self.board.confirm_latency()
+        reply_latency = self.board.reply_latency()
         self.board.phase = core.DONE
         self.workers.wait()
         by_clock = seconds is not None or self.interrupted
@@ -196,6 +197,7 @@ class _Run:
             rates=rates_of(begin, end, by_clock),
             latency=Latency.of(latency),
             confirm_latency=Latency.of(confirm_latency),
+            reply_latency=Latency.of(reply_latency),
             verification=self._verification(totals),
             broker_use=broker_use(begin, end, self.peak, self._counted) if self.target.pids else None,
             generator=generator_use(begin, end),
@@ -233,7 +235,8 @@ class _Run:
                     break
             if self._finished(totals):
                 break
-            progressed = sum(totals[name] for name in ("published", "confirmed", "nacked", "delivered", "cycles"))
+            progressed = sum(totals[name] for name in ("published", "confirmed", "nacked", "delivered", "cycles")) + (
+                totals["replied"] if self.load.rpc else 0)     # of basic.get there is always one
             waits_for_an_alarm = totals["blocked_now"] > 0 and totals["producers_done"] < self.load.producers
             if progressed != last_sum or waits_for_an_alarm or (end is None and stop_ns != NEVER_NS):
                 last_sum, last_change_ns = progressed, now_ns
@@ -302,6 +305,8 @@ class _Run:
     @property
     def _counted(self) -> str:
         """What the broker's CPU time is divided by."""
+        if self.load.polling:
+            return "replied"
         return "delivered" if self.load.consumers else "cycles" if self.load.mode == "churn" else "published"
 
     def _expected(self, totals: dict[str, int]) -> int:
@@ -315,7 +320,7 @@ class _Run:
         drain, publish_only = self.load.mode == "drain", not self.load.consumers
         expected = 0 if publish_only else self._expected(totals)
         cut_short = drain and (self.load.seconds is not None or self.interrupted)
-        answered = totals["confirmed"] + totals["nacked"]
+        answered = totals["replied"] if self.load.rpc else totals["confirmed"] + totals["nacked"]
         return Verification(
             checked=self.load.verify and self.load.size >= STAMP_SIZE and not publish_only,
             expected=expected,
@@ -325,7 +330,7 @@ class _Run:
             misrouted=totals["misrouted"],
             foreign=0 if drain else totals["foreign"],
             bad_confirms=totals["bad_confirms"],
-            unconfirmed=max(0, totals["published"] - answered) if self.load.confirm else 0,
+            unconfirmed=max(0, totals["published"] - answered) if self.load.confirm or self.load.rpc else 0,
             redelivered=totals["redelivered"],
             timed_out=self.timed_out,
         )

@@ -13,6 +13,7 @@ LAST_OF: Final = {
     "delivered": "last_delivery_ns",
     "acknowledged": "last_delivery_ns",
     "cycles": "last_cycle_ns",
+    "replied": "last_reply_ns",
 }
 """The counters that rates are of, and when each was last changed."""
 NS: Final = 1_000_000_000
@@ -39,7 +40,8 @@ def rates_of(begin: Snapshot, end: Snapshot, by_clock: bool) -> Rates:
             ends[name] = last_ns if begin.at_ns < last_ns < end.at_ns else end.at_ns
     rates = {name: _rate(end.totals[name] - begin.totals[name], ends[name] - begin.at_ns) for name in ends}
     return Rates(publish=rates["published"], confirm=rates["confirmed"], deliver=rates["delivered"],
-                 acknowledge=rates["acknowledged"], cycle=rates["cycles"])
+                 acknowledge=rates["acknowledged"], cycle=rates["cycles"],
+                 reply=rates["replied"])
 
 
 def broker_use(begin: Snapshot, end: Snapshot, peak: Memory, counted: str) -> BrokerUse:
@@ -84,4 +86,5 @@ def rates_between(earlier: dict[str, int], later: dict[str, int], took_s: float)
         deliver=_rate(later["delivered"] - earlier["delivered"], took_ns),
         acknowledge=_rate(later["acknowledged"] - earlier["acknowledged"], took_ns),
         cycle=_rate(later["cycles"] - earlier["cycles"], took_ns),
+        reply=_rate(later["replied"] - earlier["replied"], took_ns),
     )

@@ -7,7 +7,7 @@ from bench.perf.result import Series
 
 INTERVAL_S: Final = 0.1
 POINTS_MAX: Final = 400
-NAMES: Final = ("published", "confirmed", "delivered", "acknowledged", "cycles")
+NAMES: Final = ("published", "confirmed", "delivered", "acknowledged", "cycles", "replied")
 
 
 class Timeline:
@@ -35,11 +35,12 @@ class Timeline:
             if took_s <= 0:
                 continue
             made.t_s.append(round(to_s, 3))
-            publish, confirm, deliver, acknowledge, cycle = (
+            publish, confirm, deliver, acknowledge, cycle, reply = (
                 round((later[name] - earlier[name]) / took_s, 1) for name in NAMES)
             made.publish.append(publish)
             made.confirm.append(confirm)
             made.deliver.append(deliver)
             made.acknowledge.append(acknowledge)
             made.cycle.append(cycle)
+            made.reply.append(reply)
         return made

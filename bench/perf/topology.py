@@ -6,6 +6,7 @@ from typing import Final
 
 from amqp091.methods import (
     BasicConsume,
+    BasicGet,
     BasicQos,
     ExchangeDeclare,
     ExchangeDeclareOk,
@@ -23,8 +24,8 @@ from amqp091.methods import (
 )
 from bench.perf.client import CHANNEL, Client
 from bench.perf.errors import LoadError
-from bench.perf.load import Load
-from bench.perf.plan import STREAM, bindings, declared_names, queue_name, queues_of_consumer, readers
+from bench.perf.load import STREAM, Load
+from bench.perf.plan import bindings, declared_names, queue_name, queues_of_consumer, readers
 
 STREAM_OFFSET: Final = "x-stream-offset"
 UNANSWERED_MAX: Final = 500
@@ -98,6 +99,12 @@ def consume_frames(load: Load, consumer: int) -> bytes:
         for place, queue in enumerate(queues_of_consumer(load, consumer))
     ]
     return b"".join(frames)
+
+
+def get_frames(load: Load, consumer: int) -> list[bytes]:
+    """basic.get of each of its queues."""
+    return [encode(CHANNEL, BasicGet(queue=queue_name(load, queue), no_ack=load.auto_ack))
+            for queue in queues_of_consumer(load, consumer)]
 
 
 def queue_declare(load: Load, name: str, passive: bool = False) -> QueueDeclare:

@@ -17,27 +17,32 @@ import numpy as np
 import orjson
 
 from amqp091.errors import AMQPError
-from amqp091.methods import ConfirmSelect, ConfirmSelectOk
+from amqp091.methods import BasicConsume, ConfirmSelect, ConfirmSelectOk, QueueDeclare, QueueDeclareOk, encode
 from bench.perf import plan
 from bench.perf.board import Board as SharedBoard
 from bench.perf.churn import script
-from bench.perf.client import Client
+from bench.perf.client import CHANNEL, Client
 from bench.perf.core.board import Board
 from bench.perf.core.churner import Churner
 from bench.perf.core.connection import Connection
 from bench.perf.core.consumer import Consumer
 from bench.perf.core.loop import Loop
+from bench.perf.core.poller import Poller
 from bench.perf.core.producer import Producer
+from bench.perf.core.requester import Requester
+from bench.perf.core.responder import Responder
+from bench.perf.core.template import Template
 from bench.perf.core.verifier import Verifier
 from bench.perf.errors import LoadError
-from bench.perf.load import Load
-from bench.perf.messages import template
-from bench.perf.topology import consume_frames
+from bench.perf.load import STREAM, Load
+from bench.perf.messages import request_properties, template
+from bench.perf.topology import consume_frames, get_frames
 from bench.perf.url import parse
 
 EXIT_FAILED: Final = 1
 PR_SET_PDEATHSIG: Final = 1
 NS_PER_S: Final = 1e9
+NS_PER_MS: Final = 1e6
 PRODUCERS_UNKNOWN_MAX: Final = 1024
 """A drain of what another run published checks producers up to this number; it does not know how many there were."""
 
@@ -74,7 +79,7 @@ class Worker:
         shared = self._verifier(queues) if queues and self.load.verify else None
         for consumer in self.part.consumers:
             # each consumer of a stream has all messages
-            own = self.load.queue_type == plan.STREAM and shared is not None
+            own = self.load.queue_type == STREAM and shared is not None
             self._add(self._consumer(consumer, queues, self._verifier(queues) if own else shared))
         if self.load.churn is not None:
             for churner in self.part.producers:
@@ -87,16 +92,8 @@ class Worker:
         for producer, client in opened:
             if self.load.confirm:
                 client.call(ConfirmSelect(), ConfirmSelectOk)
-            keys = plan.keys_of_producer(self.load, producer)
-            self._add((
-                Producer(
-                    self._board, client.name, client.descriptor, client.frame_max, made, producer,
-                    np.array(keys, np.uint32),
-                    np.array([plan.copies(self.load, key) for key in keys], np.uint32),
-                    plan.quota(self.load, producer), self.load.confirm, self.load.rate, self._offset_ns(producer),
-                ),
-                client,
-            ))
+            self._add((self._requester(producer, client) if self.load.rpc is not None
+                       else self._producer(producer, client, made), client))
 
     def run(self) -> None:
         """Until the coordinator ends it."""
@@ -131,10 +128,18 @@ class Worker:
     def _consumer(self, consumer: int, queues: list[int], verifier: Verifier | None) -> tuple[Connection, Client]:
         client = self._open(f"consumer {consumer}", consumer)
         places = [queues.index(queue) for queue in plan.queues_of_consumer(self.load, consumer)]
-        return Consumer(
+        common = (
             self._board, client.name, client.descriptor, client.frame_max, consume_frames(self.load, consumer),
             np.array(places, np.uint32), verifier, 0 if self.load.auto_ack else self.load.ack_every,
-        ), client
+        )
+        if self.load.polling:
+            made: Consumer = Poller(*common, questions=get_frames(self.load, consumer),
+                          interval_ns=int(self.load.polling_interval_ms * NS_PER_MS))
+        elif self.load.rpc is not None:
+            made = Responder(*common, size=self.load.size)
+        else:
+            made = Consumer(*common)
+        return made, client
 
     def _verifier(self, queues: list[int]) -> Verifier:
         drain = self.load.mode == "drain"
@@ -142,6 +147,28 @@ class Worker:
         return Verifier(
             self._board, self.part.run, producers, self.load.queues, np.array(queues, np.uint32),
             None if drain else plan.ranks(self.load, queues), drain,
+        )
+
+    def _producer(self, producer: int, client: Client, made: Template) -> Producer:
+        keys = plan.keys_of_producer(self.load, producer)
+        return Producer(
+            self._board, client.name, client.descriptor, client.frame_max, made, producer, np.array(keys, np.uint32),
+            np.array([plan.copies(self.load, key) for key in keys], np.uint32), plan.quota(self.load, producer),
+            self.load.confirm, self.load.rate, self._offset_ns(producer),
+        )
+
+    def _requester(self, producer: int, client: Client) -> Requester:
+        """With a queue of its own for the answers, which goes with its connection; or without any."""
+        reply_to = plan.reply_queue_name(self.load, producer)
+        if reply_to != plan.DIRECT_REPLY_TO:
+            client.call(QueueDeclare(queue=reply_to, exclusive=True), QueueDeclareOk)
+        keys = plan.keys_of_producer(self.load, producer)
+        return Requester(
+            self._board, client.name, client.descriptor, client.frame_max,
+            template(self.load, client.frame_max, self.part.run, request_properties(reply_to)), producer,
+            np.array(keys, np.uint32), np.ones(len(keys), np.uint32), plan.quota(self.load, producer),
+            self.load.requests, self.load.rate, self._offset_ns(producer),
+            start=encode(CHANNEL, BasicConsume(queue=reply_to, no_ack=True)),
         )
 
     def _offset_ns(self, producer: int) -> int:

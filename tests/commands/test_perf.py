@@ -29,7 +29,11 @@ from tests.harness.methods import Queue
 from tests.harness.warren import ROOT, Warren, environment, program
 
 COUNT = 600
-SMALLER: dict[str, dict[str, Any]] = {"many": {"producers": 10, "consumers": 10, "queues": 10}}
+SMALLER: dict[str, dict[str, Any]] = {
+    "many": {"producers": 10, "consumers": 10, "queues": 10},
+    "big_4m": {"count": 12},
+    "get_empty": {"rate": 2000.0},
+}
 FAILED, USAGE, NOT_VERIFIED = 1, 2, 3
 
 
@@ -65,7 +69,9 @@ def test_a_scenario_is_run_and_checked(name: str, target: Target, warren: Warren
         assert (result.latency is not None) == result.verification.checked
         if result.options["confirm"]:
             assert result.confirm_latency is not None
-            assert result.totals["confirmed"] == result.totals["published"] == COUNT
+            assert result.totals["confirmed"] == result.totals["published"] == changes["count"]
+        if result.options["rpc"] or result.options["polling"]:
+            assert result.reply_latency is not None and result.totals["replied"] >= COUNT
         if result.options["consumers"]:
             assert result.verification.expected == result.totals["delivered"]
             assert result.left_in_queues == 0
@@ -83,6 +89,28 @@ def test_messages_by_the_count_over_a_headers_exchange(target: Target) -> None:
     result = execute(target, load)
     assert result.ok and result.totals["published"] == result.totals["delivered"] == 601
     assert result.totals["acknowledged"] >= 590
+
+
+@pytest.mark.parametrize("rpc", ["direct", "queue"])
+def test_clients_share_servers_and_have_each_answer_once(rpc: Any, target: Target, warren: Warren) -> None:
+    load = Load(rpc=rpc, producers=3, consumers=2, queues=2, requests=5, count=300, size=200_000, prefetch=10,
+                properties={"content_type": "text/plain", "priority": 1}, headers={"a": 1}, queue_prefix=fresh_prefix())
+    result = execute(target, load)
+    assert result.ok, result.verification
+    assert result.totals["replied"] == result.totals["delivered"] == 300 and result.totals["foreign"] == 0
+    assert not [queue for queue in queues(warren) if queue.startswith(load.queue_prefix)]
+
+
+def test_polling_at_an_interval(target: Target) -> None:
+    load = Load(polling=True, polling_interval_ms=20, seconds=1.0, rate=5.0, queue_prefix=fresh_prefix())
+    result = execute(target, load)
+    assert result.ok and result.rates.reply == pytest.approx(50, rel=0.5) and result.totals["empty"] > 0
+
+
+def test_a_rate_that_is_reached_only_with_the_buffers_full_is_kept(target: Target) -> None:
+    """The producer is held up by TCP at times, and nothing but the clock tells it to go on."""
+    result = execute(target, Load(auto_ack=True, seconds=1.0, rate=20_000.0, size=20_000, queue_prefix=fresh_prefix()))
+    assert result.rates.publish > 1000 and min(result.series.publish[1:]) > 0
 
 
 def test_a_stream_gives_each_consumer_everything(warren: Warren) -> None:
@@ -287,6 +315,11 @@ def test_a_peer_that_speaks_something_else() -> None:
         (["--size", "-1"], "--size -1: "),
         (["--routing-keys", "3"], "--exchange-type"),
         (["--drain"], "--queue-prefix"),
+        (["--rpc", "direct", "--confirm", "1"], "leave out --exchange-type and --confirm"),
+        (["--rpc", "queue", "--size", "23"], "--size of 24"),
+        (["--rpc", "queue", "--publish-only"], "need consumers that answer"),
+        (["--polling", "--queue-type", "stream"], "streams have none"),
+        (["--polling-interval", "-1"], "--polling-interval -1"),
         (["--header", "x"], "KEY=VALUE"),
         (["--property", "colour=red"], "no property 'colour'; there are content_type,"),
         (["--property", "priority=high"], "--property, --header: "),

@@ -41,6 +41,9 @@ cdef enum:
     LAST_CYCLE_NS = 21
     READY = 22                          # 1: all connections are open
     BLOCKED_NOW = 23                    # connections that the broker holds back
+    REPLIED = 24                        # requests that were answered: of a client to a server, or basic.get
+    EMPTY = 25                          # basic.get to which the broker had no message
+    LAST_REPLY_NS = 26
     COUNTER_WORDS = 64
 
 
@@ -51,6 +54,7 @@ cdef class Board:
     cdef uint64_t *counters
     cdef uint64_t *latency
     cdef uint64_t *confirm_latency
+    cdef uint64_t *reply_latency
 
 
 cdef inline bint in_window(Board board, uint64_t time_ns) noexcept:

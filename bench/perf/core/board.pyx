@@ -6,6 +6,7 @@
     8 + worker * WORKER_WORDS           64 counters of a worker, by COUNTERS
       + 64                              its histogram of latencies (histogram.pyx)
       + 64 + HISTOGRAM_WORDS            its histogram of confirm latencies
+      + 64 + 2 * HISTOGRAM_WORDS        its histogram of the round trips of requests
 
 Each word has one writer and is read at any time by others; nothing is locked. Only the phase tells anybody to do
 something.
@@ -17,7 +18,7 @@ from bench.perf.core.histogram cimport HISTOGRAM_WORDS
 HEAD = {"phase": PHASE, "started_ns": STARTED_NS, "window_start_ns": WINDOW_START_NS, "window_end_ns": WINDOW_END_NS}
 HEAD_COUNT = HEAD_WORDS
 COUNTER_COUNT = COUNTER_WORDS
-WORKER_WORDS = COUNTER_WORDS + 2 * HISTOGRAM_WORDS
+WORKER_WORDS = COUNTER_WORDS + 3 * HISTOGRAM_WORDS
 SETUP, CONSUME, RUN, STOP, DONE = PHASE_SETUP, PHASE_CONSUME, PHASE_RUN, PHASE_STOP, PHASE_DONE
 COUNTERS = {
     "published": PUBLISHED,
@@ -44,6 +45,9 @@ COUNTERS = {
     "last_cycle_ns": LAST_CYCLE_NS,
     "ready": READY,
     "blocked_now": BLOCKED_NOW,
+    "replied": REPLIED,
+    "empty": EMPTY,
+    "last_reply_ns": LAST_REPLY_NS,
 }
 
 
@@ -63,6 +67,7 @@ cdef class Board:
         self.counters = self.head + HEAD_WORDS + worker * <Py_ssize_t> WORKER_WORDS
         self.latency = self.counters + COUNTER_WORDS
         self.confirm_latency = self.latency + HISTOGRAM_WORDS
+        self.reply_latency = self.confirm_latency + HISTOGRAM_WORDS
 
     def __dealloc__(self):
         if self.owner is not None:

@@ -25,6 +25,7 @@ cdef class Connection:
     cdef bint closing                   # connection.close has been written
     cdef bint closed                    # and answered, or broken off
     cdef bint reopen_wanted             # a new socket, before anything else
+    cdef bint timed                     # does something at a rate, so that due_ns has to be asked for
     # for the loop
     cdef object opener                  # makes a new socket, which connects, and returns its descriptor
     cdef uint32_t events

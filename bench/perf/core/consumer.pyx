@@ -27,21 +27,11 @@ cdef enum:
 
 
 cdef class Consumer(Connection):
-    cdef Verifier verifier              # None: nothing is checked
-    cdef bytes start                    # basic.qos and basic.consume frames
-    cdef uint32_t *queues               # [place]: number of the queue in the verifier
-    cdef uint32_t places
-    cdef uint32_t ack_every             # 0: the broker does not wait for any
-    cdef uint32_t unacknowledged
-    cdef uint64_t delivery_tag
-    cdef uint32_t place
-    cdef bint redelivered
-    cdef uint64_t *last                 # [place][producer], see Verifier.check
-
     def __cinit__(
         self, board, name, fd, frame_max, bytes start not None, const uint32_t[::1] queues not None,
-        Verifier verifier=None, uint32_t ack_every=1,
+        Verifier verifier=None, uint32_t ack_every=1, **kwargs,
     ):
+        """`kwargs` are those of the kinds of consumers: pollers, responders."""
         cdef Py_ssize_t i
         if queues.shape[0] == 0:
             raise ValueError("a consumer needs a queue")

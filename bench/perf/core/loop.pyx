@@ -101,7 +101,7 @@ cdef class Loop:
     cdef uint8_t *data
     cdef size_t capacity
     cdef uint64_t phase
-    cdef bint timed                     # some connection publishes at a rate
+    cdef bint timed                     # some connection does something at a rate
 
     def __cinit__(self, Board board not None):
         self.epoll = -1
@@ -197,7 +197,8 @@ cdef class Loop:
                 connection.on_phase(self.phase, now_ns())
                 if self.phase != PHASE_DONE:
                     self.pump(connection)
-                    self.timed = self.timed or connection.due_ns() != NEVER_NS
+                    # whatever holds it up at this moment: when that is over nothing but the time may call it
+                    self.timed = self.timed or connection.timed
         return 0
 
     cdef int close_all(self) except -1:

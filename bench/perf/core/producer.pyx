@@ -40,8 +40,11 @@ cdef class Producer(Connection):
     def __cinit__(
         self, board, name, fd, frame_max, Template template not None, uint32_t number, const uint32_t[::1] keys not None,
         const uint32_t[::1] copies not None, quota=None, uint64_t window=0, double rate=0.0, uint64_t offset_ns=0,
+        **kwargs,
     ):
-        """`keys` and `copies` have an entry for each key that is used, in turn. `rate`: messages per second, 0: no limit."""
+        """`keys` and `copies` have an entry for each key that is used, in turn. `rate`: messages per second, 0: no limit.
+        `kwargs` are those of requesters.
+        """
         cdef Py_ssize_t i
         cdef uint64_t capacity = TIMES_MIN
         if keys.shape[0] == 0 or copies.shape[0] != keys.shape[0]:
@@ -60,6 +63,7 @@ cdef class Producer(Connection):
             self.copies[i] = copies[i]
         self.quota = NEVER_NS if quota is None else quota
         self.period_ns = 1e9 / rate if rate > 0 else 0.0
+        self.timed = rate > 0
         self.offset_ns = offset_ns
         self.window = window
         self.lowest = 1

@@ -19,7 +19,8 @@ from broker.data_directory import read_broker_file
 
 Command = Callable[..., Any]
 
-FLAGS_OF_KEYS: Final = {"warmup_s": "--warmup", "drain_timeout_s": "--drain-timeout"}
+FLAGS_OF_KEYS: Final = {"warmup_s": "--warmup", "drain_timeout_s": "--drain-timeout",
+                        "polling_interval_ms": "--polling-interval"}
 """Where the option is not the key with its underscores replaced."""
 
 
@@ -92,6 +93,14 @@ pace_options = together(
     click.option("-A", "--ack-every", type=int, help="One acknowledgement for so many deliveries.  [default: 1]"),
     click.option("-Q", "--prefetch", type=int, help="Unacknowledged messages per consumer; 0: no limit."),
     pair_option("--consume-argument", "consume_arguments", "An argument of basic.consume."),
+)
+request_options = together(
+    click.option("--rpc", type=click.Choice(["direct", "queue"]), metavar="direct|queue",
+                 help="Producers ask, consumers answer: to amq.rabbitmq.reply-to, or to each one's own queue."),
+    click.option("--requests", type=int, help="Requests without an answer per client at most.  [default: 1]"),
+    click.option("--polling", is_flag=True, default=None, help="Consumers use basic.get, one after the other."),
+    click.option("--polling-interval", "polling_interval_ms", type=float, metavar="MS",
+                 help="From one basic.get to the next at least.  [default: 0]"),
 )
 time_options = together(
     click.option("-z", "--seconds", type=float, help="How long is measured.  [default: 5]"),

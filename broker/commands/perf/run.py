@@ -21,6 +21,7 @@ from broker.commands.perf.options import (
     output_options,
     pace_options,
     queue_options,
+    request_options,
     routing_options,
     shape_options,
     target_from,
@@ -37,7 +38,8 @@ OnProgress = Callable[[Progress], None]
 
 
 @click.command()
-@together(mode_options, time_options, shape_options, message_options, queue_options, routing_options, pace_options)
+@together(mode_options, time_options, shape_options, message_options, queue_options, routing_options, pace_options,
+          request_options)
 @target_options
 @output_options
 def run(

@@ -12,7 +12,9 @@ from amqp091.methods import (
     BasicAck,
     BasicCancel,
     BasicConsumeOk,
+    BasicGetEmpty,
     BasicNack,
+    BasicPublish,
     BasicQosOk,
     ChannelClose,
     ChannelFlow,
@@ -21,13 +23,21 @@ from amqp091.methods import (
     ConnectionUnblocked,
     encode,
 )
-from amqp091.renderer import render_deliver, render_return
+from amqp091.methods import (
+    decode as decode_method,
+)
+from amqp091.properties import Properties, decode
+from amqp091.properties import encode as encode_properties
+from amqp091.renderer import render_deliver, render_get_ok, render_return
 from amqp091.scanner import read_frame, read_settle
 from bench.perf.board import Board as SharedBoard
 from bench.perf.core import board as phases
 from bench.perf.core.board import Board
 from bench.perf.core.consumer import Consumer
+from bench.perf.core.poller import Poller
 from bench.perf.core.producer import Producer
+from bench.perf.core.requester import Requester
+from bench.perf.core.responder import Responder
 from bench.perf.core.verifier import Verifier
 from bench.perf.errors import LoadError
 from bench.perf.load import Load
@@ -211,6 +221,118 @@ def test_a_consumer_of_several_queues_tells_them_by_its_tags(board: SharedBoard)
             one.feed(deliver(4, 2, tag), 1)
 
 
+# -- pollers
+
+
+def poller(board: SharedBoard, queues: int = 1, **options: Any) -> Poller:
+    shared = Board(board.memory)
+    numbers = np.arange(queues, dtype=np.uint32)
+    made = Poller(shared, "consumer 0", -1, FRAME_MAX, b"not sent", numbers, Verifier(shared, RUN, 2, queues, numbers),
+                  questions=[b"get %d" % queue for queue in range(queues)], **options)
+    made.enter(phases.CONSUME, 1)
+    made.enter(phases.RUN, 1)
+    return made
+
+
+def said(one: Poller, now_ns: int) -> bytes:
+    one.filled(now_ns)
+    return one.take_output()
+
+
+def got(tag: int, sequence: int) -> bytes:
+    return render_get_ok(1, tag, False, b"", b"q", 0, b"\0\0", body(sequence), FRAME_MAX)
+
+
+def test_a_poller_asks_its_queues_in_turn_one_question_at_a_time(board: SharedBoard) -> None:
+    one = poller(board, queues=2, ack_every=2)
+    assert said(one, 1_000) == b"get 1" and said(one, 1_100) == b""
+    one.feed(encode(1, BasicGetEmpty()), 3_000)
+    assert said(one, 4_000) == b"get 0"
+    one.feed(got(1, 0), 9_000)
+    assert said(one, 9_000) == b"get 1"
+    assert board.counters(("consuming", "replied", "empty", "delivered", "acknowledged")) == {
+        "consuming": 2, "replied": 2, "empty": 1, "delivered": 1, "acknowledged": 0}
+    assert board.reply_latency().count == 2 and board.reply_latency().max_ns == 5_000
+
+
+def test_a_poller_waits_for_its_interval(board: SharedBoard) -> None:
+    one = poller(board, interval_ns=1_000)
+    assert said(one, 5_000) == b"get 0"
+    one.feed(encode(1, BasicGetEmpty()), 5_100)
+    assert said(one, 5_900) == b"" and said(one, 6_000) == b"get 0"
+
+
+# -- clients and servers
+
+
+def requester(board: SharedBoard, window: int = 1, **options: Any) -> Requester:
+    made = Requester(
+        Board(board.memory), "producer 0", -1, FRAME_MAX, MADE, 0, np.array([0], np.uint32), np.array([1], np.uint32),
+        window=window, start=b"consume", **options,
+    )
+    made.enter(phases.CONSUME, 1)
+    assert made.take_output() == b"consume"
+    made.enter(phases.RUN, 1)
+    return made
+
+
+def test_a_requester_waits_for_its_answers(board: SharedBoard) -> None:
+    one = requester(board, window=2, quota=3)
+    one.feed(encode(1, BasicConsumeOk("0")), 1)
+    one.filled(1_000)
+    assert (one.sequence, one.outstanding, board.counter("consuming")) == (2, 2, 1)
+    one.feed(deliver(1, 1), 4_000)
+    one.filled(5_000)
+    assert (one.sequence, one.outstanding) == (3, 2)
+    one.feed(encode(1, BasicQosOk()) + deliver(2, 0) + deliver(3, 2), 6_000)
+    assert one.done and board.counters(("replied", "confirmed", "delivered")) == {
+        "replied": 3, "confirmed": 0, "delivered": 0}
+    assert board.reply_latency().count == 3 and board.reply_latency().max_ns == 5_000
+
+
+def test_answers_of_others_and_answers_that_come_twice(board: SharedBoard) -> None:
+    one = requester(board, window=2)
+    one.filled(1_000)
+    one.feed(deliver(1, 0, producer_number=1) + deliver(2, 7) + deliver(3, 0) + deliver(4, 0), 2_000)
+    assert board.counters(("replied", "foreign", "bad_confirms")) == {"replied": 1, "foreign": 2, "bad_confirms": 1}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        Properties(reply_to="me", correlation_id="c" * 255),
+        Properties(reply_to="me", correlation_id="", content_type="a/b", content_encoding="x", headers={"a": {"b": 1}},
+                   delivery_mode=2, priority=3, app_id="z"),
+        Properties(reply_to="me"),
+    ],
+)
+def test_a_responder_answers_with_the_correlation_id_and_then_acknowledges(
+    board: SharedBoard, properties: Properties
+) -> None:
+    shared, numbers = Board(board.memory), np.array([0], np.uint32)
+    verifier = Verifier(shared, RUN, 2, 1, numbers)
+    one = Responder(shared, "consumer 0", -1, 4096, b"start", numbers, verifier, 1, size=100)
+    one.feed(render_deliver(1, b"0", 9, False, b"", b"q", encode_properties(properties), body(5), 4096), 2_000)
+    data, frames = one.take_output(), []
+    while data:
+        frame = read_frame(data)
+        assert frame is not None
+        frames.append(frame[3])
+        data = data[frame[0] :]
+    publish, header, answer, ack = frames
+    assert decode_method(60, 40, publish[4:]) == BasicPublish(0, "", "me", False, False)
+    assert decode(header[12:]) == Properties(correlation_id=properties.correlation_id)
+    assert int.from_bytes(header[4:12], "big") == 100 and answer == body(5)
+    assert read_settle(ack)[1] == 9 and board.counter("delivered") == 1
+
+
+def test_who_wants_no_answer_has_none(board: SharedBoard) -> None:
+    shared, numbers = Board(board.memory), np.array([0], np.uint32)
+    one = Responder(shared, "consumer 0", -1, 4096, b"start", numbers, None, 0, size=24)
+    one.feed(deliver(1, 0), 1)
+    assert one.take_output() == b"" and board.counter("delivered") == 1
+
+
 # -- what a broker must not do
 
 
@@ -233,6 +355,11 @@ def test_a_consumer_of_several_queues_tells_them_by_its_tags(board: SharedBoard)
 def test_what_ends_a_run_is_told_in_words(board: SharedBoard, data: bytes, said: str) -> None:
     with pytest.raises(LoadError, match=said):
         consumer(board).feed(data, 1)
+
+
+def test_a_get_ok_that_is_too_short(board: SharedBoard) -> None:
+    with pytest.raises(LoadError, match="get-ok that is too short"):
+        poller(board).feed(b"\x01\x00\x01\x00\x00\x00\x0c\x00\x3c\x00\x47" + bytes(8) + b"\xce", 1)
 
 
 def test_a_body_longer_than_announced(board: SharedBoard) -> None:

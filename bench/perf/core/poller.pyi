@@ -1,0 +1,23 @@
+from typing import Any
+
+import numpy as np
+
+from bench.perf.core.board import Board
+from bench.perf.core.consumer import Consumer
+from bench.perf.core.verifier import Verifier
+
+class Poller(Consumer):
+    def __init__(
+        self,
+        board: Board,
+        name: str,
+        fd: int,
+        frame_max: int,
+        start: bytes,
+        queues: np.ndarray[Any, np.dtype[np.uint32]],
+        verifier: Verifier | None = None,
+        ack_every: int = 1,
+        *,
+        questions: list[bytes],
+        interval_ns: int = 0,
+    ) -> None: ...
