@@ -87,23 +87,37 @@ async def _declare(channel: Channel, method: QueueDeclare, name: str, generated_
     connection = channel.connection
     replica = connection.gateway.replica
     channel.require(CONFIGURE, QUEUE, name)
-    existing = replica.queue(connection.vhost, name)
-    if existing is None:
-        if not generated_name:
-            check_not_reserved(QUEUE, name)
-        created = await _create(channel, method, name)
-        existing = replica.queue(connection.vhost, name)
-        if created or existing is None:
-            return NEW
+    missing_id: int | None = None
+    refusal: NotFound | None = None
+    while True:
+        queue = replica.queue(connection.vhost, name)
+        if queue is None or queue.queue_id == missing_id:
+            if not generated_name:
+                check_not_reserved(QUEUE, name)
+            created = await _create(channel, method, name)
+            queue = replica.queue(connection.vhost, name)
+            if created or queue is None:
+                return NEW
+            if refusal is not None and queue.queue_id == missing_id:
+                raise refusal       # it is there, but for its shard
+        try:
+            return await _found(channel, method, queue)
+        except NotFound as error:
+            # Somebody deletes it: its shard has heard of that, this gateway perhaps not yet.
+            missing_id, refusal = queue.queue_id, error
+
+
+async def _found(channel: Channel, method: QueueDeclare, queue: Queue) -> _Counts:
+    """A queue that is there already: it has to be the one that is declared."""
     check_queue_equivalent(
-        existing,
+        queue,
         durable=method.durable,
         exclusive=method.exclusive,
         auto_delete=method.auto_delete,
         arguments=method.arguments,
-        owner=connection.id,
+        owner=channel.connection.id,
     )
-    return await _counts(channel, existing, method.nowait)
+    return await _counts(channel, queue, method.nowait)
 
 
 async def _create(channel: Channel, method: QueueDeclare, name: str) -> bool:

@@ -399,3 +399,18 @@ def test_queues_of_many_connections_are_seen_by_all(open_client: OpenClient, nam
             assert channel.consumers(names(str(number))) == 0
     for number in range(24):
         assert len(channels[0].get_all(names(str(number)))) == 6
+
+
+def test_a_declare_that_meets_a_deletion_declares(open_client: OpenClient, names: Names) -> None:
+    """Before it, or after it: never is the queue missing to one that wants to have it."""
+    declaring = [open_client().channel() for _ in range(2)]
+    deleting = [open_client().channel() for _ in range(2)]
+    for _ in range(100):
+        for channel in (*deleting, *declaring, *deleting):
+            is_deleting = channel in deleting
+            channel.send(Queue.Delete(queue=names()) if is_deleting else Queue.Declare(queue=names()))
+        for channel in declaring:
+            channel.expect(Queue.DeclareOk)
+        for channel in deleting:
+            channel.expect(Queue.DeleteOk)
+            channel.expect(Queue.DeleteOk)

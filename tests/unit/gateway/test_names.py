@@ -1,4 +1,6 @@
 """The classes exchange and queue: names, rights, equivalence, what goes to the catalog and to shards."""
+from typing import Any
+
 import pytest
 
 from amqp091.method_table import (
@@ -26,6 +28,7 @@ from amqp091.method_table import (
 )
 from bus.control import ControlError
 from tests.unit.gateway.bench import Bench, Client, scenario
+from topology import changes
 
 LOCKED = (
     "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'mine' in vhost '/'. It could be originally "
@@ -238,3 +241,61 @@ async def test_an_invalid_argument_is_named(bench: Bench) -> None:
     client = await bench.opened()
     assert await refused(client, QueueDeclare(queue="q", arguments={"x-max-length": -1})) == (
         "406 PRECONDITION_FAILED - invalid arg 'x-max-length' for queue 'q' in vhost '/': {value_negative,-1}")
+
+
+MISSING = "no queue 'q' in vhost '/'"
+
+
+async def deletion_under_way(bench: Bench, *, recreated: bool) -> Client:
+    """A client whose gateway has not heard yet that its queue is being deleted, while the queue's shard has."""
+    client = await bench.opened()
+    await ask(client, QueueDeclare(queue="q"))
+    known = bench.replica.queue("/", "q")
+    assert known is not None
+    for link in bench.links.values():
+        link.answers["count"] = {"error": [404, MISSING]}
+    answers = bench.catalog.request
+
+    async def request(verb: str, **fields: Any) -> dict[str, Any]:
+        assert verb == "queue.declare"
+        bench.catalog.apply(changes.queue_delete(known))
+        answer = await answers(verb, **fields)
+        if recreated:           # by somebody else: a queue with another id
+            bench.links[answer["shard"]].answers["count"] = {"message_count": 2, "consumer_count": 1}
+        return {**answer, "created": not recreated}
+
+    bench.catalog.request = request     # type: ignore[method-assign]
+    return client
+
+
+@scenario
+async def test_a_queue_that_is_being_deleted_is_declared_anew(bench: Bench) -> None:
+    client = await deletion_under_way(bench, recreated=False)
+    assert await ask(client, QueueDeclare(queue="q", durable=False)) == QueueDeclareOk("q", 0, 0)
+    assert bench.replica.queue("/", "q") is not None
+
+
+@scenario
+async def test_a_queue_that_somebody_else_declares_anew_is_found(bench: Bench) -> None:
+    client = await deletion_under_way(bench, recreated=True)
+    assert await ask(client, QueueDeclare(queue="q")) == QueueDeclareOk("q", 2, 1)
+
+
+@scenario
+async def test_a_passive_declare_of_a_queue_that_is_being_deleted_is_not_found(bench: Bench) -> None:
+    client = await deletion_under_way(bench, recreated=False)
+    assert await refused(client, QueueDeclare(queue="q", passive=True)) == f"404 NOT_FOUND - {MISSING}"
+
+
+@scenario
+async def test_a_queue_that_its_shard_does_not_have_is_not_declared_for_ever(bench: Bench) -> None:
+    client = await bench.opened()
+    await ask(client, QueueDeclare(queue="q"))
+    for link in bench.links.values():
+        link.answers["count"] = {"error": [404, MISSING]}
+
+    async def request(verb: str, **fields: Any) -> dict[str, Any]:
+        return {"created": False}
+
+    bench.catalog.request = request     # type: ignore[method-assign]
+    assert await refused(client, QueueDeclare(queue="q")) == f"404 NOT_FOUND - {MISSING}"
