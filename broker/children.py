@@ -48,6 +48,7 @@ class Child:
     restarts: int = 0
     takes_links: bool = False               # said links.open
     link_address: str | None = None         # where its ZeroMQ links are
+    found: dict[str, Any] = field(default_factory=dict)     # at the start of the first incarnation that got ready
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

@@ -3,7 +3,8 @@
 It has imported once what they need, so their code and its data are in memory once for all of them, and none of them
 takes the time to load it. It is forked from the supervisor before that has a thread, a loop or a socket, inherits the
 descriptors that every process of the broker is given, under their numbers, and does nothing but fork. Should it
-die, the supervisor starts another one (`python -P -m broker.nursery`), which imports everything by itself.
+die, the supervisor starts another one at once (`python -P -m broker.nursery`; broker/nursery_watch.py), which imports
+everything by itself.
 
 A new process is forked twice: the process in between ends at once, so the new one becomes the child of the
 supervisor, which is a subreaper. The supervisor sees the end of its children, and they die with it, as if it had
@@ -95,11 +96,16 @@ class Nursery:
             answer = self._ask(request)
         except OSError as error:
             logger.error("the nursery (pid %s) is gone: another one is started", self.pid, exc_info=error)
-            self._renew()
+            self.renew()
             answer = self._ask(request)
         if "errno" in answer:
             raise OSError(answer["errno"], os.strerror(answer["errno"]))
         return Process(answer["pid"])
+
+    @property
+    def process(self) -> Process:
+        """The one that is asked now."""
+        return self._process
 
     @property
     def pid(self) -> int:
@@ -131,7 +137,8 @@ class Nursery:
         theirs.close()
         return Process(pid), ours
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Another one in its place, which imports what it needs while this goes on. OSError where there can be none."""
         self._socket.close()
         self._process.send_signal(signal.SIGKILL)       # also one that hangs
         self._process.wait()

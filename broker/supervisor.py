@@ -22,6 +22,7 @@ from broker.health import Health
 from broker.link_registry import LinkRegistry
 from broker.listening import shown
 from broker.nursery import Nursery
+from broker.nursery_watch import NurseryWatch
 from broker.process import EXIT_CANNOT_START, EXIT_FAILED
 from broker.settings import plain
 from broker.status import describe
@@ -91,6 +92,7 @@ class Supervisor:
             self._describe()
             for child in self._children.values():
                 self._start(child)
+            NurseryWatch(self._nursery, loop, self._stopping.is_set).begin()
             self._spawn(self._health.watch())
             if self._ground.service.watchdog_interval_s is not None:
                 self._spawn(self._health.feed_watchdog(self._ground.service.watchdog_interval_s))
@@ -205,7 +207,20 @@ class Supervisor:
             self._tell_all({"verb": "peer.restarted", "role": "catalog"}, but=child)
         if not self._ready and all(one.state == "ready" for one in self._children.values()):
             self._ready = True
+            self._tell_recovery()
             self._announce()
+
+    def _tell_recovery(self) -> None:
+        """One line where the last run of the broker did not end by a stop: what its logs have brought back."""
+        ends = {child.found["last_end"] for child in self._shards if child.found["last_end"] is not None}
+        if ends:
+            recovered = [child.found["recovered"] for child in self._shards]
+            logger.warning(
+                "the last run of the broker did not end by a stop (%s); "
+                "recovered from its logs: messages %d, queues %d",
+                ", ".join(sorted(ends)),
+                sum(one["messages"] for one in recovered), sum(one["queues"] for one in recovered),
+            )
 
     def _announce(self) -> None:
         counts = f"gateways {len(self._gateways)}, shards {len(self._shards)}, pid {os.getpid()}"
@@ -264,6 +279,7 @@ class Supervisor:
                 if message["incarnation"] == child.incarnation:
                     child.last_alive_s = time.monotonic()
             case "ready":
+                child.found = child.found or message
                 self._on_ready(child)
             case "links.open":
                 child.takes_links = True

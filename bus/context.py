@@ -99,9 +99,9 @@ class ProcessContext:
         """A link carried nonsense: the supervisor makes it anew."""
         self.control.push(link_message("link.broken", link))
 
-    async def ready(self) -> None:
-        """The process serves from now on."""
-        await self.control.request({"verb": "ready"})
+    async def ready(self, **told: Any) -> None:
+        """The process serves from now on; what it has found at its start."""
+        await self.control.request({"verb": "ready", **told})
         self.serving = True
 
     def on_push(self, verb: str, callback: Callable[[Message], None]) -> None:

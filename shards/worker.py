@@ -14,6 +14,7 @@ from typing import Any, Final
 from bus.context import ProcessContext
 from bus.control import ControlClient, ControlError, Message
 from log.commit import GroupCommit
+from log.machine import last_run, went_down
 from log.recovery import check_formats, discard
 from log.store import Store
 from shards.alarm import Alarm
@@ -37,6 +38,8 @@ HOUSEKEEPING_INTERVAL_S: Final = 1.0
 COMPACTION_INTERVAL_S: Final = 0.02
 """Between two steps while there is something to compact: at most a few per cent of the loop's time."""
 FIRST_INCARNATION: Final = 1
+KILLED: Final = "it was killed"
+MACHINE_DOWN: Final = "the machine went down"
 SETTLE_INTERVAL_S: Final = 0.005
 SETTLE_QUIET_INTERVALS: Final = 4
 """So long there is nothing to settle: what was said last has left by then, and what was on its way here has come."""
@@ -76,6 +79,13 @@ async def recover(store: Store) -> dict[int, Entries]:
     return recovered
 
 
+def last_end(store: Store) -> str | None:
+    """How the last run of the broker on this log ended, where that was not by a stop. None too within a run."""
+    if last_run(store.durable_directory) is None:
+        return None
+    return MACHINE_DOWN if went_down(store.disk, store.durable_directory) else KILLED
+
+
 async def unless_stopping(context: ProcessContext, work: Coroutine[Any, Any, None]) -> bool:
     """Waits for something that may never come; False where the broker stops first."""
     task = asyncio.ensure_future(work)
@@ -92,7 +102,9 @@ async def unless_stopping(context: ProcessContext, work: Coroutine[Any, Any, Non
 async def run(context: ProcessContext) -> None:
     """One shard, from its start to the supervisor's stop."""
     store = open_store(context)
+    ended = last_end(store) if context.incarnation == FIRST_INCARNATION else None
     recovered = await recover(store)
+    recovered_counts = {queue_id: len(entries) for queue_id, entries in recovered.items()}
     replica = Replica()
     engine = Engine(store, context.gateway_count, context.shard_count)
     engine.letter_router = LetterRouter(context.index, replica)
@@ -149,7 +161,8 @@ async def run(context: ProcessContext) -> None:
     context.on_request(control.handle)
     commit.start()
     housekeeping = context.loop.create_task(_keep_house(shard, context))
-    await context.ready()
+    found = [count for queue_id, count in recovered_counts.items() if engine.has_queue(queue_id)]
+    await context.ready(last_end=ended, recovered={"messages": sum(found), "queues": len(found)})
     attached = context.loop.call_later(ATTACH_S_MAX, requests.attached_late)
     try:
         await context.stopping.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,37 @@ def declare_durable(server: Warren, queues: list[str] = QUEUES) -> None:
 def test_the_queues_of_these_tests_lie_on_both_shards(warren: Warren) -> None:
     declare_durable(warren)
     assert {row["shard"] for row in warren.listing("queues")} == {0, 1}
+
+
+def test_a_start_says_that_the_broker_was_not_stopped_before_and_what_was_recovered(tmp_path: Path) -> None:
+    def warnings() -> list[str]:
+        """Since the last start, of the supervisor."""
+        lines = server.log_path.read_text().splitlines()[read:]
+        return [line for line in lines if " warning supervisor " in line or " error supervisor " in line]
+
+    read = 0
+    with Warren(tmp_path / "unclean", gateways=1, shards=2) as server:
+        assert warnings() == []
+        declare_durable(server, QUEUES[:3])
+        with connect(server.endpoint) as client:
+            channel = client.channel()
+            channel.confirm()
+            channel.persistent(QUEUES[0], [b"1", b"2"])
+            channel.persistent(QUEUES[1], [b"3"])
+            channel.wait_confirms(3)
+            channel.delete(QUEUES[1])
+        server.kill_all()
+        read = len(server.log_path.read_text().splitlines())
+        server.start()
+        (warning,) = warnings()
+        assert warning.endswith(
+            "the last run of the broker did not end by a stop (it was killed); "
+            "recovered from its logs: messages 2, queues 1"
+        )
+        assert server.stop() == 0
+        read = len(server.log_path.read_text().splitlines())
+        server.start()
+        assert warnings() == []
 
 
 @pytest.mark.parametrize("size", [40, 5000])

@@ -378,15 +378,21 @@ def parent(pid: int) -> int:
 
 def test_processes_come_back_when_the_nursery_that_forks_them_is_gone(tmp_path: Path) -> None:
     with Warren(tmp_path / "orphans", gateways=1, shards=1) as server:
-        server.kill("nursery")
+        dead = server.kill("nursery")
         with connect(server.endpoint) as client:
             client.channel().declare("undisturbed", exclusive=True)
+        wait_until(lambda: server.process("nursery")["pid"] != dead, "another nursery, which nobody has asked for yet")
+        assert f"the nursery (pid {dead}) was killed by SIGKILL; another one is started" in server.log_tail()
         old = server.kill("shard")
         server.wait_back("shard", 0, old)
         with connect(server.endpoint) as client:
             client.channel().declare("afterwards", exclusive=True)
         nursery = server.process("nursery")
         assert (nursery["state"], nursery["restarts"]) == ("ready", 1)
+        server.kill("nursery")
+        old = server.kill("shard")          # and is asked for one before the end of the first is heard of, perhaps
+        server.wait_back("shard", 0, old)
+        assert server.process("nursery")["restarts"] == 2
         pids = [one["pid"] for one in server.status()["processes"] if one["role"] != "supervisor"]
         assert {parent(pid) for pid in pids} == {server.supervisor_pid}
         server.kill("supervisor")
