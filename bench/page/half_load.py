@@ -57,12 +57,12 @@ def below(row: Figures, base: Figures | None) -> bool | None:
 
 
 def _shown(results: Sequence[Result]) -> list[tuple[str, Result]]:
-    """The run in the middle of each broker and rate, with a label."""
+    """The run in the middle of each broker and rate, with a label behind the broker's name."""
     found: dict[tuple[str, float], list[Result]] = {}
     for one in results:
         found.setdefault((one.name, one.setup[RATE]), []).append(one)
-    return [(f"{name}, {rate:,.0f} per second", sorted(runs, key=_p99)[len(runs) // 2])
-            for (name, rate), runs in found.items()]
+    return [(f", {rate:,.0f} per second", sorted(runs, key=_p99)[len(runs) // 2])
+            for (_, rate), runs in found.items()]
 
 
 def _p99(one: Result) -> float:

@@ -181,6 +181,7 @@ class _Run:
         self.board.phase = core.RUN
         begin, end = self._measure(start if not warmup_ns else None, window_ns, stop_ns)
         ended_ns = time.monotonic_ns()
+        self.timeline.end((end.at_ns - self.started_ns) / NS, end.totals)
         if not self.timed_out:
             time.sleep(AFTERMATH_S)
         totals = self.board.counters()

@@ -6,6 +6,8 @@ from typing import Final
 from bench.perf.result import Series
 
 INTERVAL_S: Final = 0.1
+LAST_INTERVAL_MIN_S: Final = 0.02
+"""Shorter ones make rates of what is in one read."""
 POINTS_MAX: Final = 400
 NAMES: Final = ("published", "confirmed", "delivered", "acknowledged", "cycles", "replied")
 
@@ -26,6 +28,11 @@ class Timeline:
         if len(self._points) > POINTS_MAX:
             self._points = self._points[::2]
             self._interval_s *= 2
+
+    def end(self, at_s: float, totals: dict[str, int]) -> None:
+        """A last point, without which what is soon over would not be seen; not one too near to the one before."""
+        if self._points and at_s > self._points[-1][0] + LAST_INTERVAL_MIN_S:
+            self.add(at_s, totals)
 
     def series(self) -> Series:
         """The rates between the points."""
