@@ -48,6 +48,7 @@ class Load(BaseModel):
     producers: Connections = 1
     consumers: Connections = 1
     queues: Annotated[int, Field(ge=0, le=QUEUES_MAX)] = 1
+    queue: Annotated[str, Field(min_length=1, max_length=255)] | None = None   # the only one; it stays where it is
     queue_prefix: Annotated[str, Field(min_length=1, max_length=200)] = PREFIX_DEFAULT
     processes: Processes | None = None      # of the load; None: by the cores
 
@@ -83,6 +84,7 @@ class Load(BaseModel):
 
     # consuming
     auto_ack: bool = False
+    consumer_rate: Annotated[float, Field(ge=0, le=1e8)] = 0.0         # per consumer and second; 0: no limit
     ack_every: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     prefetch: Annotated[int, Field(ge=0, le=65535)] = 0                # 0: no limit
     consume_arguments: dict[str, Any] = {}
@@ -131,6 +133,10 @@ class Load(BaseModel):
         if self.prefetch and not self.auto_ack and self.ack_every > self.prefetch:
             raise ValueError(f"with a prefetch of {self.prefetch} an acknowledgement for every {self.ack_every} "
                              "messages would never be sent")
+        if self.queue is not None and (self.queues != 1 or self.mode == "churn"):
+            raise ValueError("a queue with its own name is the only one: leave out --queues, or give --queue-prefix")
+        if self.consumer_rate and self.polling:
+            raise ValueError("basic.get is held back by --polling-interval, not by --consumer-rate")
         self._check_requests()
         if self.keys * self.queues > BINDINGS_MAX and self.exchange_type is not None:
             raise ValueError(f"queues times routing keys may be {BINDINGS_MAX} at most")

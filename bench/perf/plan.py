@@ -19,7 +19,7 @@ HEADER_KEY: Final = "perf-key"
 
 
 def queue_name(load: Load, queue: int) -> str:
-    return f"{load.queue_prefix}-{queue}"
+    return load.queue or f"{load.queue_prefix}-{queue}"
 
 
 def churned_name(load: Load, churner: int, number: int) -> str:

@@ -46,8 +46,9 @@ def declare(client: Client, load: Load) -> int:
         found = client.call(queue_declare(load, name, passive=load.mode == "drain"), QueueDeclareOk).message_count
         if found and load.mode != "drain":
             if not load.purge:
+                option = "--queue-prefix" if load.queue is None else "--queue"
                 raise LoadError(f"queue {name!r} exists and holds {found} messages: "
-                                "give another --queue-prefix, or --purge to empty it")
+                                f"give another {option}, or --purge to empty it")
             client.call(QueuePurge(queue=name), QueuePurgeOk)
             found = 0
         waiting += found * readers(load, queue)
@@ -60,12 +61,15 @@ def declare(client: Client, load: Load) -> int:
 
 
 def clean_up(client: Client, load: Load) -> int:
-    """Deletes what was declared, unless it is to stay; returns how many messages were left in the queues."""
+    """Deletes what was declared, unless it is to stay; returns how many messages were left in the queues.
+
+    A queue that was named by the user may be somebody's, and stays.
+    """
     left = 0
     for queue in range(load.queues):
         name = queue_name(load, queue)
         left += client.call(QueueDeclare(queue=name, passive=True), QueueDeclareOk).message_count
-        if not load.keep:
+        if not load.keep and load.queue is None:
             client.call(QueueDelete(queue=name), QueueDeleteOk)
     if not load.keep:
         _delete_declared(client, load)

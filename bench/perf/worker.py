@@ -131,6 +131,7 @@ class Worker:
         common = (
             self._board, client.name, client.descriptor, client.frame_max, consume_frames(self.load, consumer),
             np.array(places, np.uint32), verifier, 0 if self.load.auto_ack else self.load.ack_every,
+            self.load.consumer_rate,
         )
         if self.load.polling:
             made: Consumer = Poller(*common, questions=get_frames(self.load, consumer),

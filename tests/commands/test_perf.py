@@ -101,6 +101,28 @@ def test_clients_share_servers_and_have_each_answer_once(rpc: Any, target: Targe
     assert not [queue for queue in queues(warren) if queue.startswith(load.queue_prefix)]
 
 
+@pytest.mark.parametrize("auto_ack", [True, False])
+def test_a_slow_consumer_takes_what_it_can_and_then_the_rest(auto_ack: bool, target: Target) -> None:
+    load = Load(consumer_rate=200.0, rate=1000.0, seconds=1.0, size=1000, auto_ack=auto_ack, prefetch=10,
+                queue_prefix=fresh_prefix())
+    result = execute(target, load)
+    assert result.ok and result.totals["delivered"] == result.totals["published"]
+    assert result.rates.deliver == pytest.approx(200, rel=0.3) and result.rates.publish > 700
+
+
+def test_options_as_perftest_has_them_and_a_queue_that_stays(warren: Warren) -> None:
+    outcome = perf("-H", f"amqp://{warren.host}:{warren.port}", "-u", "orders", "-f", "persistent", "--flag",
+                   "mandatory", "--qos", "10", "--multi-ack-every", "5", "--pmessages", "20", "--no-progress", "--json",
+                   "-")
+    assert outcome.exit_code == 0, outcome.output
+    (result,) = from_json(outcome.stdout.encode())
+    options = result.options
+    assert options["persistent"] and options["durable"] and options["mandatory"] and options["prefetch"] == 10 and options["ack_every"] == 5
+    assert result.totals["delivered"] == options["count"] == 20 and "orders" in queues(warren)
+    with connect(warren.endpoint) as client:
+        client.channel().call(Queue.Delete(queue="orders"), Queue.DeleteOk)
+
+
 def test_polling_at_an_interval(target: Target) -> None:
     load = Load(polling=True, polling_interval_ms=20, seconds=1.0, rate=5.0, queue_prefix=fresh_prefix())
     result = execute(target, load)
@@ -319,6 +341,8 @@ def test_a_peer_that_speaks_something_else() -> None:
         (["--rpc", "queue", "--size", "23"], "--size of 24"),
         (["--rpc", "queue", "--publish-only"], "need consumers that answer"),
         (["--polling", "--queue-type", "stream"], "streams have none"),
+        (["--queue", "a", "--queues", "2"], "is the only one"),
+        (["--polling", "--consumer-rate", "1"], "--polling-interval"),
         (["--polling-interval", "-1"], "--polling-interval -1"),
         (["--header", "x"], "KEY=VALUE"),
         (["--property", "colour=red"], "no property 'colour'; there are content_type,"),

@@ -26,7 +26,10 @@ cdef class Connection:
     cdef bint closed                    # and answered, or broken off
     cdef bint reopen_wanted             # a new socket, before anything else
     cdef bint timed                     # does something at a rate, so that due_ns has to be asked for
+    cdef readonly uint64_t resume_ns    # until then it wants to read nothing
+    cdef uint32_t read_bytes            # at once; 0: as many as the loop likes
     # for the loop
+    cdef bint paused                    # it is not read, because of that
     cdef object opener                  # makes a new socket, which connects, and returns its descriptor
     cdef uint32_t events
     cdef uint8_t *left                  # the start of a frame that has not come whole

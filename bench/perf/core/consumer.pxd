@@ -15,6 +15,7 @@ cdef class Consumer(Connection):
     cdef uint64_t delivery_tag
     cdef uint32_t place
     cdef bint redelivered
+    cdef uint64_t period_ns             # for one message, where it is not to take them faster; 0: no limit
     cdef uint64_t *last                 # [place][producer], see Verifier.check
 
     cdef uint32_t place_of(self, const uint8_t *tag, size_t n) except? 0xFFFFFFFF

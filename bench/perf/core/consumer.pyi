@@ -17,4 +17,5 @@ class Consumer(Connection):
         queues: np.ndarray[Any, np.dtype[np.uint32]],
         verifier: Verifier | None = None,
         ack_every: int = 1,
+        rate: float = 0.0,
     ) -> None: ...

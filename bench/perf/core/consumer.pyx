@@ -11,9 +11,9 @@ from libc.string cimport memcpy
 from amqp091.renderer cimport ACK_FRAME_BYTES, write_ack
 from amqp091.scanner cimport load64
 from bench.perf.core.board cimport (
-    ACKNOWLEDGED, CONSUMING, DELIVERED, LAST_DELIVERY_NS, PHASE_CONSUME, REDELIVERED, in_window,
+    ACKNOWLEDGED, CONSUMING, DELIVERED, LAST_DELIVERY_NS, PHASE_CONSUME, PHASE_STOP, REDELIVERED, in_window,
 )
-from bench.perf.core.connection cimport CONTENT_DELIVERY, Connection
+from bench.perf.core.connection cimport CONTENT_DELIVERY, NEVER_NS, Connection
 from bench.perf.core.histogram cimport record
 from bench.perf.core.template cimport STAMP_BYTES, STAMP_SEQUENCE, Stamp
 from bench.perf.core.verifier cimport Verifier
@@ -24,20 +24,24 @@ cdef enum:
     BASIC_DELIVER = 60 << 16 | 60
     DELIVER_BYTES_MIN = 1 + 8 + 1 + 1 + 1       # with empty consumer tag, exchange and routing key
     TAG_DIGITS_MAX = 9
+    PACED_READ_BYTES = 1024             # few messages at once
 
 
 cdef class Consumer(Connection):
     def __cinit__(
         self, board, name, fd, frame_max, bytes start not None, const uint32_t[::1] queues not None,
-        Verifier verifier=None, uint32_t ack_every=1, **kwargs,
+        Verifier verifier=None, uint32_t ack_every=1, double rate=0.0, **kwargs,
     ):
-        """`kwargs` are those of the kinds of consumers: pollers, responders."""
+        """`rate`: messages per second at most, 0: no limit. `kwargs` are those of pollers and responders."""
         cdef Py_ssize_t i
         if queues.shape[0] == 0:
             raise ValueError("a consumer needs a queue")
         self.start = start
         self.verifier = verifier
         self.ack_every = ack_every
+        self.period_ns = <uint64_t> (1e9 / rate) if rate > 0 else 0
+        self.timed = rate > 0
+        self.read_bytes = PACED_READ_BYTES if self.timed else 0
         self.places = <uint32_t> queues.shape[0]
         self.queues = <uint32_t *> calloc(self.places, sizeof(uint32_t))
         if self.queues == NULL:
@@ -58,7 +62,13 @@ cdef class Consumer(Connection):
     cdef int on_phase(self, uint64_t phase, uint64_t now_ns) except -1:
         if phase == PHASE_CONSUME:
             self.write(self.start)
+        elif phase >= PHASE_STOP:
+            self.period_ns = self.resume_ns = 0         # what is left is not measured
+            self.read_bytes = 0
         return 0
+
+    cdef uint64_t due_ns(self) noexcept:
+        return self.resume_ns if self.paused else NEVER_NS
 
     cdef int on_method(self, uint32_t word, const uint8_t *arguments, size_t n, uint64_t now_ns) except -1:
         cdef size_t tag_bytes
@@ -92,6 +102,8 @@ cdef class Consumer(Connection):
         counters[DELIVERED] += 1
         counters[REDELIVERED] += self.redelivered
         counters[LAST_DELIVERY_NS] = now_ns
+        if self.period_ns:
+            self.resume_ns = (self.resume_ns if self.resume_ns > now_ns else now_ns) + self.period_ns
         if self.stamp_bytes >= STAMP_SEQUENCE:
             memcpy(&stamp, self.stamp, STAMP_BYTES)
             if in_window(self.board, stamp.time_ns):

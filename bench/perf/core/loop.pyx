@@ -266,11 +266,12 @@ cdef class Loop:
         """One recv and its frames; whether there may be more."""
         cdef size_t kept = connection.left_bytes
         cdef size_t n, used
+        cdef size_t wanted = connection.read_bytes if connection.read_bytes else READ_BYTES
         cdef ssize_t got
         if kept:
             memcpy(self.data, connection.left, kept)
         while True:
-            got = c_recv(connection.fd, self.data + kept, READ_BYTES, MSG_DONTWAIT)
+            got = c_recv(connection.fd, self.data + kept, wanted, MSG_DONTWAIT)
             if got >= 0 or errno != EINTR:
                 break
         if got <= 0:
@@ -285,7 +286,7 @@ cdef class Loop:
         n = kept + <size_t> got
         used = connection.receive(self.data, n, now_ns())
         self.keep(connection, self.data + used, n - used)
-        return got == READ_BYTES and not connection.reopen_wanted
+        return <size_t> got == wanted and not connection.reopen_wanted and not connection.resume_ns
 
     cdef int keep(self, Connection connection, const uint8_t *data, size_t n) except -1:
         """The start of a frame, until the rest of it comes."""
@@ -329,7 +330,8 @@ cdef class Loop:
         cdef uint32_t wanted = 0
         if connection.closed or connection.reopen_wanted:
             return 0
-        if connection.unsent() < UNSENT_BYTES_MAX:
+        connection.paused = connection.resume_ns != 0 and connection.resume_ns > now_ns()
+        if connection.unsent() < UNSENT_BYTES_MAX and not connection.paused:
             wanted = EPOLLIN
         if more or connection.unsent():
             wanted |= EPOLLOUT

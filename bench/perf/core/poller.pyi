@@ -17,6 +17,7 @@ class Poller(Consumer):
         queues: np.ndarray[Any, np.dtype[np.uint32]],
         verifier: Verifier | None = None,
         ack_every: int = 1,
+        rate: float = 0.0,
         *,
         questions: list[bytes],
         interval_ns: int = 0,

@@ -17,6 +17,7 @@ class Responder(Consumer):
         queues: np.ndarray[Any, np.dtype[np.uint32]],
         verifier: Verifier | None = None,
         ack_every: int = 1,
+        rate: float = 0.0,
         *,
         size: int,
     ) -> None: ...

@@ -19,6 +19,8 @@ from broker.data_directory import read_broker_file
 
 Command = Callable[..., Any]
 
+FLAGS: Final = {"persistent": ("persistent", "durable"), "mandatory": ("mandatory",)}
+"""What the flags of PerfTest stand for: one of them makes durable queues, too."""
 FLAGS_OF_KEYS: Final = {"warmup_s": "--warmup", "drain_timeout_s": "--drain-timeout",
                         "polling_interval_ms": "--polling-interval"}
 """Where the option is not the key with its underscores replaced."""
@@ -63,7 +65,8 @@ def pair_option(flag: str, name: str, help_text: str) -> Callable[[Command], Com
 shape_options = together(
     click.option("-x", "--producers", type=int, help="Connections that publish.  [default: 1]"),
     click.option("-y", "--consumers", type=int, help="Connections that consume.  [default: 1]"),
-    click.option("-q", "--queues", type=int, help="Dealt out over producers and consumers.  [default: 1]"),
+    click.option("--queues", type=int, help="Dealt out over producers and consumers.  [default: 1]"),
+    click.option("-u", "--queue", help="The only queue, by its name; it is not deleted."),
     click.option("--queue-prefix", help="Queues are PREFIX-0, PREFIX-1, ...  [default: one that nobody has]"),
     click.option("--processes", type=int, help="Processes of the load.  [default: half as many as cores, or 2]"),
 )
@@ -71,6 +74,8 @@ message_options = together(
     click.option("-s", "--size", type=int, help="Bytes of a body; 24 or more are checked one by one.  [default: 100]"),
     click.option("--persistent", is_flag=True, default=None, help="Delivery mode 2."),
     click.option("--mandatory", is_flag=True, default=None, help="Messages without a route are returned."),
+    click.option("-f", "--flag", "flags", type=click.Choice(list(FLAGS)), multiple=True,
+                 help="As PerfTest has it: --persistent with --durable, or --mandatory."),
     pair_option("--property", "properties", "A property of each message, such as priority=5."),
     pair_option("--header", "headers", "A header of each message."),
 )
@@ -82,16 +87,21 @@ queue_options = together(
     click.option("--purge", is_flag=True, default=None, help="Empty queues that exist already."),
 )
 routing_options = together(
-    click.option("--exchange-type", type=click.Choice(["direct", "fanout", "topic", "headers"]),
+    click.option("-t", "--exchange-type", "--type", "exchange_type",
+                 type=click.Choice(["direct", "fanout", "topic", "headers"]),
                  help="An exchange of that type between producers and queues.  [default: the default exchange]"),
     click.option("--routing-keys", type=int, help="Used in turn, dealt out over the queues.  [default: one per queue]"),
 )
 pace_options = together(
     click.option("-c", "--confirm", type=int, help="Unconfirmed messages per producer at most; 0: no confirms."),
     click.option("-r", "--rate", type=float, help="Messages per second and producer.  [default: no limit]"),
-    click.option("-a", "--auto-ack", is_flag=True, default=None, help="Consumers acknowledge automatically."),
-    click.option("-A", "--ack-every", type=int, help="One acknowledgement for so many deliveries.  [default: 1]"),
-    click.option("-Q", "--prefetch", type=int, help="Unacknowledged messages per consumer; 0: no limit."),
+    click.option("-a", "--auto-ack", "--autoack", "auto_ack", is_flag=True, default=None,
+                 help="Consumers acknowledge automatically."),
+    click.option("-A", "--ack-every", "--multi-ack-every", "ack_every", type=int,
+                 help="One acknowledgement for so many deliveries.  [default: 1]"),
+    click.option("-R", "--consumer-rate", type=float, help="Messages per second and consumer.  [default: no limit]"),
+    click.option("-q", "-Q", "--prefetch", "--qos", "prefetch", type=int,
+                 help="Unacknowledged messages per consumer; 0: no limit."),
     pair_option("--consume-argument", "consume_arguments", "An argument of basic.consume."),
 )
 request_options = together(
@@ -103,8 +113,8 @@ request_options = together(
                  help="From one basic.get to the next at least.  [default: 0]"),
 )
 time_options = together(
-    click.option("-z", "--seconds", type=float, help="How long is measured.  [default: 5]"),
-    click.option("-C", "--count", type=int, help="Messages in all, instead of seconds."),
+    click.option("-z", "--seconds", "--time", "seconds", type=float, help="How long is measured.  [default: 5]"),
+    click.option("-C", "--count", "--pmessages", "count", type=int, help="Messages in all, instead of seconds."),
     click.option("--warmup", "warmup_s", type=float, help="Seconds before that.  [default: 0]"),
     click.option("--drain-timeout", "drain_timeout_s", type=float,
                  help="How long to wait for messages that do not come.  [default: 10]"),
@@ -116,7 +126,7 @@ mode_options = together(
     click.option("--fill-and-drain", "mode", flag_value="backlog", type=str, help="First the one, then the other."),
 )
 target_options = together(
-    click.option("-u", "--url", "urls", multiple=True, metavar="URL",
+    click.option("-H", "--url", "--uri", "urls", multiple=True, metavar="URL",
                  help=f"amqp://user:password@host:port/vhost; several are used in turn.  [default: {DEFAULT_URL}]"),
     click.option("--pid", "pids", type=int, multiple=True,
                  help="Root of a process tree of the broker: it is measured."),

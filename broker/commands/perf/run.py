@@ -15,6 +15,7 @@ from bench.perf.run import Progress, Target, execute
 from bench.perf.scenarios import COUNT_DEFAULT, SCENARIOS
 from bench.perf.session import fresh_prefix, run_loads, run_scenario
 from broker.commands.perf.options import (
+    FLAGS,
     load_from,
     message_options,
     mode_options,
@@ -44,14 +45,26 @@ OnProgress = Callable[[Progress], None]
 @output_options
 def run(
     urls: tuple[str, ...], pids: tuple[int, ...], data: Path | None, json_file: Path | None, csv_file: Path | None,
-    plot_files: tuple[Path, ...], progress: bool, mode: str | None, queue_prefix: str | None, **values: Any,
+    plot_files: tuple[Path, ...], progress: bool, mode: str | None, queue_prefix: str | None, flags: tuple[str, ...],
+    **values: Any,
 ) -> None:
-    """Publish and consume with the options given."""
+    """Publish and consume with the options given; bench/README.md says what they are called in PerfTest.
+
+    \b
+    warren perf -z 10 -c 1000 -q 500 -A 50                  the most that one producer and one consumer get
+    warren perf -x 4 -y 4 --queues 4 -f persistent -c 500 -q 500 -A 50
+    warren perf -r 1000 -c 100 --plot latency.png           latency at 1,000 messages a second
+    warren perf -t topic --routing-keys 64 --queues 8       over a topic exchange
+    warren perf --rpc direct                                round trips of requests, one after the other
+    warren perf --fill-and-drain -C 1000000 -f persistent -c 1000 -q 500 -A 50
+    """
+    for flag in flags:
+        values |= dict.fromkeys(FLAGS[flag], True)
     target = target_from(urls, pids, data)
     on_progress = show_progress if progress else None
     prefix = queue_prefix or fresh_prefix()
-    if mode == "drain" and queue_prefix is None:
-        raise click.UsageError("--drain needs the --queue-prefix of the queues that are to be drained")
+    if mode == "drain" and queue_prefix is None and values.get("queue") is None:
+        raise click.UsageError("--drain needs the --queue or the --queue-prefix of the queues that are to be drained")
     if mode == "backlog":
         results = _fill_and_drain(target, {**values, "queue_prefix": prefix}, on_progress)
     else:

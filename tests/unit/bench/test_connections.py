@@ -199,6 +199,19 @@ def test_deliveries_are_counted_timed_and_acknowledged_in_batches(board: SharedB
     assert board.latency().count == 7 and board.latency().max_ns == 4_000
 
 
+def test_a_slow_consumer_says_when_it_wants_more(board: SharedBoard) -> None:
+    """What the loop makes of it is seen with a broker (tests/commands/test_perf.py)."""
+    one = consumer(board, ack_every=1, rate=1000.0)
+    one.enter(phases.CONSUME, 1)
+    one.take_output()
+    one.feed(deliver(1, 0) + deliver(2, 1), 5_000)
+    assert len(settled(one.take_output())) == 2 and one.resume_ns == 2_005_000
+    one.feed(deliver(3, 2), 9_000_000)
+    assert one.resume_ns == 10_000_000
+    one.enter(phases.STOP, 10_000_000)
+    assert one.resume_ns == 0, "what is left is not measured"
+
+
 def test_frames_that_come_in_pieces(board: SharedBoard) -> None:
     one = consumer(board, ack_every=0)
     data, left = b"".join(deliver(number + 1, number) for number in range(20)), b""
