@@ -117,7 +117,8 @@ def test_options_as_perftest_has_them_and_a_queue_that_stays(warren: Warren) -> 
     assert outcome.exit_code == 0, outcome.output
     (result,) = from_json(outcome.stdout.encode())
     options = result.options
-    assert options["persistent"] and options["durable"] and options["mandatory"] and options["prefetch"] == 10 and options["ack_every"] == 5
+    assert options["persistent"] and options["durable"] and options["mandatory"]
+    assert (options["prefetch"], options["ack_every"]) == (10, 5)
     assert result.totals["delivered"] == options["count"] == 20 and "orders" in queues(warren)
     with connect(warren.endpoint) as client:
         client.channel().call(Queue.Delete(queue="orders"), Queue.DeleteOk)
