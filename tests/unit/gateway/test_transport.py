@@ -9,7 +9,6 @@ import uvloop
 from gateway.transport import ClientProtocol
 from tests.unit.gateway.bench import Bench
 
-
 WAIT_S = 10.0
 
 
