@@ -81,7 +81,7 @@ class Gateway(GatewayTurn):
         self.replica = replica
         self.catalog = catalog
         self.reply_names = ReplyNames(settings.reply_key)
-        self.routes = RouteTable(replica, self.reply_names)
+        self.routes = RouteTable(replica, self.reply_names, self.stamps)
         self.requests = ShardRequests(self, loop)
         self.flow = Flow()
         self.pacing = Pacing(loop)
@@ -273,7 +273,6 @@ class Gateway(GatewayTurn):
 
     def on_topology_change(self, change: dict[str, Any]) -> None:
         """The replica has moved; after a snapshot anything may have."""
-        self.topology_version = self.replica.version
         self.quotas.on_change(change["ops"], change["snapshot"])
         if change["snapshot"] or any(op["op"] in HOME_LOSING for op in change["ops"]):
             self._close_homeless()

@@ -1,12 +1,13 @@
 """Where a message goes, for all channels of the process: routes by (vhost, exchange, routing keys).
 
-Asks the replica (for replies: the name itself, see gateway/replies.py) and remembers the answer until the
-topology moves, so that a thousand channels that publish alike route once. Checks no permission: those are per user.
+Asks the replica (for replies: the name itself, see gateway/replies.py) and remembers the answer until a change of the
+topology may have touched it, so that a thousand channels that publish alike route once. Checks no permission: those are
+per user.
 """
 from typing import Final
 
 from amqp091.tables import decode_table
-from gateway.core import KEEPS_ALL, KEEPS_NONE, KEEPS_PERSISTENT, Fork, Route, Way
+from gateway.core import KEEPS_ALL, KEEPS_NONE, KEEPS_PERSISTENT, Fork, Route, RouteStamps, Way
 from gateway.replies import ReplyNames, is_reply_name
 from topology.arguments import keeps_all
 from topology.choice import Choice
@@ -16,7 +17,10 @@ from topology.routing import Scope
 
 ROUTES_REMEMBERED_MAX: Final = 65_536
 """Routing keys are the clients' to choose: beyond this the memory starts anew."""
+ROUTES_LOOKED_OVER: Final = 1024
+"""At the first so many, and whenever they have doubled, what does not hold any more is let go: queues come and go."""
 
+Key = tuple[str, str, tuple[str, ...], bool]
 Target = tuple[int, int, int]
 
 
@@ -30,13 +34,16 @@ class _Undecided(Exception):
 class RouteTable:
     """The routes of one gateway."""
 
-    __slots__ = ("_replica", "_reply_names", "_routes", "_version")
+    __slots__ = ("_look_over_at", "_replica", "_reply_names", "_routes", "_stamps")
 
-    def __init__(self, replica: Replica, reply_names: ReplyNames) -> None:
+    def __init__(self, replica: Replica, reply_names: ReplyNames, stamps: RouteStamps) -> None:
+        """From now on `stamps` are told of the replica's changes."""
         self._replica = replica
         self._reply_names = reply_names
-        self._routes: dict[tuple[str, str, tuple[str, ...], bool], Way] = {}
-        self._version = replica.version
+        self._stamps = stamps
+        self._routes: dict[Key, tuple[int, Way]] = {}       # with what `stamps.now` was
+        self._look_over_at = ROUTES_LOOKED_OVER
+        replica.tell(stamps)
 
     def find(
         self, vhost: str, exchange: str, routing_keys: tuple[str, ...], headers: bytes | None = None,
@@ -52,17 +59,22 @@ class RouteTable:
             headers = None
         if path or headers is not None:
             return self._made(vhost, exchange, routing_keys, headers, has_delay, path)
-        if self._version != self._replica.version:
-            self._routes.clear()
-            self._version = self._replica.version
         key = vhost, exchange, routing_keys if scope & Scope.KEY else (), has_delay
-        way = self._routes.get(key)
-        if way is None:
-            way = self._made(vhost, exchange, routing_keys, None, has_delay, ())
-            if len(self._routes) >= ROUTES_REMEMBERED_MAX:
-                self._routes.clear()
-            self._routes[key] = way
+        known = self._routes.get(key)
+        if known is not None and self._stamps.holds(known[0], *key[:3]):
+            return known[1]
+        way = self._made(vhost, exchange, routing_keys, None, has_delay, ())
+        if known is None and len(self._routes) >= self._look_over_at:
+            self._look_over()
+        self._routes[key] = self._stamps.now, way
         return way
+
+    def _look_over(self) -> None:
+        holds = self._stamps.holds
+        self._routes = {key: known for key, known in self._routes.items() if holds(known[0], *key[:3])}
+        if len(self._routes) >= ROUTES_REMEMBERED_MAX:
+            self._routes.clear()
+        self._look_over_at = min(max(ROUTES_LOOKED_OVER, 2 * len(self._routes)), ROUTES_REMEMBERED_MAX)
 
     def _made(
         self, vhost: str, exchange: str, routing_keys: tuple[str, ...], headers: bytes | None, has_delay: bool,

@@ -19,6 +19,7 @@ from topology.features import QueueFeatures
 from topology.model import Binding, Exchange, Kind, Permission, Policy, Queue, TopicPermission, User, Vhost
 from topology.passwords import verify_password
 from topology.routing import Pick, RouteResult, Scope
+from topology.touched import RouteWatch
 from topology.vhost import VhostTopology
 
 NO_PROPERTIES: Final = b"\0\0"
@@ -37,8 +38,16 @@ class Replica:
         self._queues: dict[int, Queue] = {}
         self._exclusive: dict[str, dict[int, Queue]] = {}       # by owner
         self._permitted: dict[tuple[str, str, permissions.Right, str], bool] = {}
+        self._watch: RouteWatch | None = None
 
     # changes
+
+    def tell(self, watch: RouteWatch) -> None:
+        """Who is told, from now on, which routes each change may have altered: topology/touched.py."""
+        self._watch = watch
+        for vhost in self.vhosts.values():
+            vhost.touched.tell(watch)
+        watch.touch_everything()
 
     def apply(self, change: Mapping[str, Any]) -> None:
         """A change from the catalog, or a list of operations as one."""
@@ -58,10 +67,14 @@ class Replica:
         self._permitted = {}
         self.catalog_version = catalog_version
         self.version += 1
+        if self._watch is not None:
+            self.tell(self._watch)
 
     def apply_ops(self, ops: Iterable[Op]) -> None:
         for op in ops:
             _APPLY[op["op"]](self, op)
+            if self._watch is not None and op["op"] not in TOLD_BY_VHOST:
+                self._watch.touch_everything()
         self.version += 1
 
     def _vhost_add(self, op: Op) -> None:
@@ -69,6 +82,7 @@ class Replica:
         existing = self.vhosts.get(vhost.name)
         if existing is None:
             self.vhosts[vhost.name] = VhostTopology(vhost)
+            self.vhosts[vhost.name].touched.tell(self._watch)
         else:
             existing.vhost = vhost
 
@@ -336,6 +350,9 @@ class Replica:
 
 
 EVERYTHING: Final = ".*"
+TOLD_BY_VHOST: Final = frozenset({
+    "exchange.add", "exchange.delete", "queue.add", "queue.delete", "binding.add", "binding.delete"})
+"""Of these, what they touch is told one by one."""
 PERMITTED_CACHE_SIZE: Final = 65536     # names are the clients' to choose
 
 _VhostParts = tuple[

@@ -30,6 +30,7 @@ from topology.model import (
 )
 from topology.policies import VhostPolicies
 from topology.routing import Pick, RouteResult, Scope, route, scope
+from topology.touched import Touched
 
 
 class VhostTopology:
@@ -45,6 +46,7 @@ class VhostTopology:
         self.topic_permissions: dict[tuple[str, str], TopicPermission] = {}     # by user and exchange
         self.parameters: dict[tuple[str, str], Any] = {}    # by component and name
         self.tables: dict[str, Table] = {}
+        self.touched = Touched(vhost.name, self)
         self._scopes: dict[str, Scope] = {}                 # what `scope` has found
         for exchange in predeclared(vhost.name):
             self.add_exchange(exchange)
@@ -61,19 +63,24 @@ class VhostTopology:
                 DefaultTable(self.queues) if exchange.name == DEFAULT_EXCHANGE else table_of(exchange)
             )
         self._scopes.clear()
+        self.touched.exchange_changed(exchange.name)
 
     def remove_exchange(self, name: str) -> None:
         """The exchange and all bindings from it and to it."""
-        if self.exchanges.pop(name, None) is None:
+        if name not in self.exchanges:
             return
+        self.touched.exchange_changed(name)
+        del self.exchanges[name]
         for binding in [*self.bindings.from_source(name), *self.bindings.to_destination(Destination(EXCHANGE, name))]:
             self.remove_binding(binding.identity())
         del self.tables[name]
         self.policies.forget_exchange(name)
         self._scopes.clear()
+        self.touched.exchange_removed(name)
 
     def add_queue(self, queue: Queue) -> None:
         self.queues[queue.name] = queue
+        self.touched.queue_changed(queue.name)
 
     def remove_queue(self, queue: Queue) -> None:
         """The queue and all bindings to it."""
@@ -82,6 +89,7 @@ class VhostTopology:
         for binding in list(self.bindings.to_destination(Destination(QUEUE, queue.name))):
             self.remove_binding(binding.identity())
         del self.queues[queue.name]
+        self.touched.queue_changed(queue.name)
         self.policies.forget_queue(queue.queue_id)
 
     def add_binding(self, binding: Binding) -> None:
@@ -95,13 +103,16 @@ class VhostTopology:
         if not self.bindings.add(binding):
             return
         table.add(binding)
+        self.touched.binding_changed(binding)
         if binding.destination_kind == EXCHANGE:
             self._scopes.clear()
 
     def remove_binding(self, identity: BindingIdentity) -> None:
-        binding = self.bindings.remove(identity)
+        binding = self.bindings.get(identity)
         if binding is None:
             return
+        self.touched.binding_changed(binding)
+        self.bindings.remove(identity)
         self.tables[binding.source].remove(binding)
         if binding.destination_kind == EXCHANGE:
             self._scopes.clear()
@@ -110,10 +121,12 @@ class VhostTopology:
         """Adds or replaces it."""
         self.policies.set(policy)
         self._scopes.clear()
+        self.touched.policies_changed()
 
     def clear_policy(self, operator: bool, name: str) -> None:
         self.policies.clear(operator, name)
         self._scopes.clear()
+        self.touched.policies_changed()
 
     # questions
 

@@ -78,6 +78,7 @@ from gateway.core.gateway import (
     SHARD_COUNT_MAX,
     GatewayCore,
 )
+from gateway.core.route_stamps import RouteStamps
 from gateway.core.routes import KEEPS_ALL, KEEPS_NONE, KEEPS_PERSISTENT, Fork, Route, Way
 
 __all__ = [
@@ -98,5 +99,6 @@ __all__ = [
     "Fork",
     "GatewayCore",
     "Route",
+    "RouteStamps",
     "Way",
 ]

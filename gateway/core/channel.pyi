@@ -73,7 +73,7 @@ class ChannelCore:
         path: tuple[int, ...],
     ) -> Way:
         """Checks write permission, existence, internal, topic permissions; then routes. Remembered until
-        topology_version moves; a raised error is not.
+        the gateway's stamps are touched there; a raised error is not.
 
         `routing_keys`: that of the publish, then those of CC and BCC, each once. `headers`: the encoded table with its
         length (empty where the message has none), or None where it is not looked at. `has_delay`: x-delayed-message

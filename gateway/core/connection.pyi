@@ -24,6 +24,8 @@ class ConnectionCore:
     """Set by the Python side after connection.open-ok; before it, frames of other channels than 0 are 505."""
     closing: bool
     """connection.close was sent, or is about to be: everything but close and close-ok is dropped."""
+    vhost: str
+    """Set before the first channel: its name is a part of what routes are remembered by."""
     user_id: bytes
     """The authenticated user, compared with the user-id property of publishes."""
     impersonator: bool

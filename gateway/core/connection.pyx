@@ -16,6 +16,7 @@ from gateway.core.confirming cimport finish
 from gateway.core.handles cimport free_handle, handle_value, take_handle
 from gateway.core.ingest cimport ingest
 from gateway.core.lent_output cimport keep_lent, send_straight
+from gateway.core.route_stamps cimport hash_of_vhost
 from gateway.core.state cimport (
     PAUSED_BY_HOLD, PAUSED_BY_METHOD, PAUSED_BY_OUTPUT, PAUSED_BY_PACE, ConnectionState, GatewayState, leave_channel,
     list_credit, reserve_output, spare_output,
@@ -90,6 +91,7 @@ cdef class ConnectionCore(ConnectionState):
         self.gateway = gateway
         self.frame_max = FRAME_MAX_BEFORE_TUNE
         self.user_id = b""
+        self.vhost = ""
         self.is_writable = True
         self.held_by = -1
         self.channels_by_number = {}
@@ -100,6 +102,16 @@ cdef class ConnectionCore(ConnectionState):
         if self.handle == 0:
             raise RuntimeError("ConnectionCore.__init__ was not called")
         return 0
+
+    @property
+    def vhost(self):
+        return self.vhost_name
+
+    @vhost.setter
+    def vhost(self, str name not None):
+        cdef bytes encoded = name.encode("utf-8", "surrogateescape")
+        self.vhost_name = name
+        self.vhost_hash = hash_of_vhost(encoded, <uint32_t> len(encoded))
 
     @property
     def paused(self):

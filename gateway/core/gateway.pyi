@@ -4,6 +4,7 @@ from bus.batch import Batch
 from bus.ring import RingEnd
 from gateway.core.channel import ChannelCore
 from gateway.core.connection import ConnectionCore
+from gateway.core.route_stamps import RouteStamps
 
 KIND_REQUEST: int
 KIND_RESPONSE: int
@@ -14,8 +15,8 @@ MAX_MESSAGE_BYTES_DEFAULT: int
 class GatewayCore:
     """Handle tables, outgoing batches per shard, what awaits a watermark. One per process."""
 
-    topology_version: int
-    """Set by the worker whenever the replica's version moves: remembered routes are dropped lazily."""
+    stamps: RouteStamps
+    """Whoever changes the topology touches what it may have altered: remembered routes are dropped lazily."""
     publishes_blocked: bool
     """Memory or disk alarm: connections stop before their next basic.publish."""
     max_message_bytes: int

@@ -1,6 +1,7 @@
 """The table in which a channel remembers routes. See route_cache.pyx."""
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from gateway.core.route_stamps cimport RouteStamps
 from gateway.core.routes cimport Way
 
 
@@ -21,7 +22,8 @@ cdef struct CachedRoute:
     uint64_t hash               # 0: free
     void *way                   # Way, owned; NULL: the exchange's routes depend on headers, look again with them
     uint8_t *key
-    uint32_t key_bytes
+    uint32_t since              # when it was last known to hold: the low bits of the stamps' now
+    uint16_t key_bytes
 
 
 cdef struct RouteCache:
@@ -29,7 +31,7 @@ cdef struct RouteCache:
     CachedRoute *last           # found most recently
     uint32_t capacity           # a power of two; 0: nothing remembered yet
     uint32_t count
-    uint64_t version
+    uint32_t era                # the high bits of `since` of all entries
 
 
 cdef struct Extra:
@@ -37,8 +39,10 @@ cdef struct Extra:
     uint32_t bytes
 
 
-# The key of a route: pieces of a publish, not copied. What does not count is empty.
+# The key of a route: pieces of a publish, not copied. What does not count is empty. The vhost is the channel's, the same
+# for all of its table.
 cdef struct RouteKey:
+    uint64_t vhost              # hash_of_vhost
     const uint8_t *exchange
     const uint8_t *routing_key
     uint8_t exchange_bytes
@@ -47,8 +51,10 @@ cdef struct RouteKey:
     Extra extras[EXTRA_COUNT]   # looked at for ROUTE_BY_HEADERS and ROUTE_BY_COPIES
 
 
-cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key) noexcept
-# `way` None: see CachedRoute. The key must not be in the table. Does nothing where it is too long to be kept, or where
-# too many others are in its place.
-cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except -1
+# NULL where nothing is remembered that still holds.
+cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key, RouteStamps stamps) noexcept
+# `way` None: see CachedRoute; right as of `since`. The key must not be in the table. Does nothing where it is too long to
+# be kept, or where too many others are in its place.
+cdef int remember_route(
+    RouteCache *cache, const RouteKey *key, Way way, RouteStamps stamps, uint64_t since) except -1
 cdef void forget_routes(RouteCache *cache) noexcept

@@ -2,19 +2,22 @@
 """The table in which a channel remembers routes.
 
 Its key is (exchange, routing key), or the exchange alone where that says it all, and also, where they count, the
-encoded headers table and the further routing keys of CC and BCC. It starts over when it is full: a publisher with more
-distinct keys pays the Python side's lookup, never memory. Full is ROUTES_MAX routes, or ROUTES_MODEST where the channels
-of the process remember ROUTES_ALL_MAX together. Keys are hashed with a seed per process, and one that finds PLACES_MAX
-places taken is not remembered, so keys that were made to collide cost no more than others that are always new.
+encoded headers table and the further routing keys of CC and BCC. A change of the topology makes it forget what the
+change may have touched (route_stamps.pyx): an entry when it is next looked at, or when the table is about to grow. It
+starts over when it is full: a publisher with more distinct keys pays the Python side's lookup, never memory. Full is
+ROUTES_MAX routes, or ROUTES_MODEST where the channels of the process remember ROUTES_ALL_MAX together. Keys are hashed
+with a seed per process, and one that finds PLACES_MAX places taken is not remembered, so keys that were made to collide
+cost no more than others that are always new.
 
 It never decides where a message goes: that is the hook ChannelCore.route.
 """
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-import os
+from gateway.core.hashing cimport HASH_SEED, hash_piece
+from gateway.core.route_stamps cimport RouteStamps
 
 cdef enum:
     FIRST_CAPACITY = 8
@@ -25,31 +28,19 @@ cdef enum:
     PLACES_MAX = 256                    # far above the longest run of taken places that chance makes
     EXTRA_BYTES_MAX = 512               # of headers, CC and BCC together: with more a message is routed each time
     ROUTE_HAS_EXTRAS = ROUTE_BY_HEADERS | ROUTE_BY_COPIES
+    ROUTE_BY_MORE_THAN_KEY = ROUTE_HAS_EXTRAS | ROUTE_BY_EXCHANGE
     LENGTH_BYTES = 4
 
 # for tests
 ROUTES_PER_CHANNEL_MAX = ROUTES_MAX
 PLACES_LOOKED_AT_MAX = PLACES_MAX
 
-cdef uint64_t HASH_SEED = int.from_bytes(os.urandom(8), "little") | 1
-cdef uint64_t HASH_FACTOR = 0x9FB21C651E98DF25
 cdef uint64_t remembered = 0            # by all channels of the process
 
 
-cdef inline uint64_t hash_piece(uint64_t value, const uint8_t *piece, uint32_t n) noexcept nogil:
-    cdef uint64_t word
-    while n >= 8:
-        memcpy(&word, piece, 8)
-        value = (value ^ word) * HASH_FACTOR
-        value ^= value >> 29
-        piece += 8
-        n -= 8
-    word = <uint64_t> n + 1
-    while n:
-        n -= 1
-        word = word << 8 | piece[n]
-    value = (value ^ word) * HASH_FACTOR
-    return value ^ value >> 32
+def routes_remembered():
+    """By all channels of the process."""
+    return remembered
 
 
 cdef uint64_t hash_key(const RouteKey *key) noexcept nogil:
@@ -92,24 +83,66 @@ cdef bint same_key(const CachedRoute *entry, const RouteKey *key) noexcept nogil
     )
 
 
-cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key) noexcept:
+cdef bint holds(RouteCache *cache, CachedRoute *entry, const RouteKey *key, RouteStamps stamps) noexcept:
+    """Whether nothing has touched the route since it was last known to hold; if so, it is known to hold now."""
+    cdef uint64_t since = <uint64_t> cache.era << 32 | entry.since
+    if (
+        stamps.exchange_holds(since, key.vhost, key.exchange, key.exchange_bytes)
+        if key.kind & ROUTE_BY_MORE_THAN_KEY else
+        stamps.key_holds(
+            since, key.vhost, key.exchange, key.exchange_bytes, key.routing_key, key.routing_key_bytes)
+    ):
+        entry.since = <uint32_t> stamps.now
+        return True
+    return False
+
+
+cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key, RouteStamps stamps) noexcept:
+    cdef CachedRoute *found
     cdef uint64_t hashed
     cdef uint32_t i
     cdef int places
     if cache.count == 0:
         return NULL
-    if cache.last != NULL and same_key(cache.last, key):
-        return cache.last
-    hashed = hash_key(key)
-    i = <uint32_t> (hashed >> 20) & (cache.capacity - 1)
-    for places in range(PLACES_MAX):
-        if cache.entries[i].hash == 0:
-            break
-        if cache.entries[i].hash == hashed and same_key(&cache.entries[i], key):
-            cache.last = &cache.entries[i]
-            return cache.last
-        i = (i + 1) & (cache.capacity - 1)
-    return NULL
+    if cache.last == NULL or not same_key(cache.last, key):
+        hashed = hash_key(key)
+        i = <uint32_t> (hashed >> 20) & (cache.capacity - 1)
+        found = NULL
+        for places in range(PLACES_MAX):
+            if cache.entries[i].hash == 0:
+                break
+            if cache.entries[i].hash == hashed and same_key(&cache.entries[i], key):
+                found = &cache.entries[i]
+                break
+            i = (i + 1) & (cache.capacity - 1)
+        if found == NULL:
+            return NULL
+        cache.last = found
+    if cache.last.since != <uint32_t> stamps.now or cache.era != <uint32_t> (stamps.now >> 32):
+        if cache.era != <uint32_t> (stamps.now >> 32):
+            forget_routes(cache)
+            return NULL
+        if not holds(cache, cache.last, key, stamps):
+            remove_entry(cache, <uint32_t> (cache.last - cache.entries))
+            return NULL
+    return cache.last
+
+
+cdef void remove_entry(RouteCache *cache, uint32_t hole) noexcept:
+    """Those that found its place taken move up."""
+    cdef uint32_t mask = cache.capacity - 1
+    cdef uint32_t i = (hole + 1) & mask
+    cdef uint32_t home
+    forget_entry(&cache.entries[hole])
+    while cache.entries[i].hash:
+        home = <uint32_t> (cache.entries[i].hash >> 20) & mask
+        if ((i - home) & mask) >= ((i - hole) & mask):
+            cache.entries[hole] = cache.entries[i]
+            hole = i
+        i = (i + 1) & mask
+    cache.entries[hole].hash = 0
+    cache.count -= 1
+    cache.last = NULL
 
 
 cdef CachedRoute *free_entry(CachedRoute *entries, uint32_t capacity, uint64_t hashed) noexcept:
@@ -131,33 +164,59 @@ cdef void forget_entry(CachedRoute *entry) noexcept:
     remembered -= 1
 
 
-cdef int grow(RouteCache *cache) except -1:
-    cdef uint32_t capacity = cache.capacity * 2 if cache.capacity else FIRST_CAPACITY
-    cdef CachedRoute *grown = <CachedRoute *> calloc(capacity, sizeof(CachedRoute))
+cdef void read_key(const CachedRoute *entry, RouteKey *key) noexcept:
+    """Of the stored one, what `holds` looks at."""
+    key.kind = entry.key[0]
+    key.exchange_bytes = entry.key[1]
+    key.exchange = entry.key + 2
+    key.routing_key_bytes = entry.key[2 + key.exchange_bytes]
+    key.routing_key = entry.key + 3 + key.exchange_bytes
+
+
+cdef int make_room(RouteCache *cache, uint64_t vhost, RouteStamps stamps) except -1:
+    """Forgets what does not hold any more; where much is left, the table doubles."""
+    cdef uint32_t capacity = cache.capacity if cache.capacity else FIRST_CAPACITY
+    cdef uint32_t i, kept = 0
+    cdef CachedRoute *entries
     cdef CachedRoute *place
-    cdef uint32_t i
-    if grown == NULL:
+    cdef RouteKey key
+    key.vhost = vhost
+    for i in range(cache.capacity):
+        if cache.entries[i].hash:
+            read_key(&cache.entries[i], &key)
+            if holds(cache, &cache.entries[i], &key, stamps):
+                kept += 1
+            else:
+                forget_entry(&cache.entries[i])
+                cache.entries[i].hash = 0
+    cache.count = kept
+    cache.last = NULL
+    if kept * 4 > cache.capacity:
+        capacity *= 2
+    entries = <CachedRoute *> calloc(capacity, sizeof(CachedRoute))
+    if entries == NULL:
+        forget_routes(cache)                # there may be gaps where others are looked for
         raise MemoryError()
     for i in range(cache.capacity):
         if cache.entries[i].hash:
-            place = free_entry(grown, capacity, cache.entries[i].hash)
+            place = free_entry(entries, capacity, cache.entries[i].hash)
             if place == NULL:
                 forget_entry(&cache.entries[i])
                 cache.count -= 1
             else:
                 place[0] = cache.entries[i]
     free(cache.entries)
-    cache.entries = grown
+    cache.entries = entries
     cache.capacity = capacity
-    cache.last = NULL
     return 0
 
 
-cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except -1:
+cdef int remember_route(
+    RouteCache *cache, const RouteKey *key, Way way, RouteStamps stamps, uint64_t since
+) except -1:
     """`way` None: routes of this exchange are to be looked up with the headers. The key must not be in the table."""
     cdef uint32_t key_bytes = 3 + <uint32_t> key.exchange_bytes + key.routing_key_bytes
     cdef uint64_t extra_bytes = 0
-    cdef uint64_t version = cache.version
     cdef uint64_t hashed = hash_key(key)
     cdef CachedRoute *entry
     cdef uint8_t *stored
@@ -170,11 +229,14 @@ cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except 
         if extra_bytes > EXTRA_BYTES_MAX:
             return 0
         key_bytes += <uint32_t> extra_bytes + EXTRA_COUNT * LENGTH_BYTES
-    if cache.count >= ROUTES_MAX or (cache.count >= ROUTES_MODEST and remembered >= ROUTES_ALL_MAX):
+    if (
+        cache.count >= ROUTES_MAX or (cache.count >= ROUTES_MODEST and remembered >= ROUTES_ALL_MAX)
+        or cache.era != <uint32_t> (since >> 32)
+    ):
         forget_routes(cache)
-        cache.version = version
     if cache.count * 2 >= cache.capacity:
-        grow(cache)
+        make_room(cache, key.vhost, stamps)
+    cache.era = <uint32_t> (since >> 32)
     entry = free_entry(cache.entries, cache.capacity, hashed)
     if entry == NULL:
         return 0
@@ -197,7 +259,8 @@ cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except 
                 place += key.extras[i].bytes
     entry.hash = hashed
     entry.key = stored
-    entry.key_bytes = key_bytes
+    entry.key_bytes = <uint16_t> key_bytes      # 1,038 at most
+    entry.since = <uint32_t> since
     entry.way = NULL
     if way is not None:
         Py_INCREF(way)
@@ -209,7 +272,7 @@ cdef int remember_route(RouteCache *cache, const RouteKey *key, Way way) except 
 
 
 cdef void forget_routes(RouteCache *cache) noexcept:
-    """Forgets all and gives the memory back; `version` is the caller's to set."""
+    """Forgets all and gives the memory back."""
     cdef uint32_t i
     for i in range(cache.capacity):
         if cache.entries[i].hash:

@@ -10,8 +10,9 @@ from libc.string cimport memset
 from amqp091.scanner cimport ContentHeader, Publish
 from gateway.core.route_cache cimport (
     EXTRA_BCC, EXTRA_CC, EXTRA_HEADERS, ROUTE_BY_COPIES, ROUTE_BY_EXCHANGE, ROUTE_BY_HEADERS, ROUTE_WITH_DELAY,
-    CachedRoute, RouteKey, find_route, forget_routes, remember_route,
+    CachedRoute, RouteKey, find_route, remember_route,
 )
+from gateway.core.route_stamps cimport RouteStamps
 from gateway.core.routes cimport Fork, Route, Way
 from gateway.core.special_headers cimport HEADER_COPIES, SpecialHeaders, routing_keys
 from gateway.core.state cimport ChannelState
@@ -48,15 +49,14 @@ cdef Way way_of(
     ChannelState channel, const Publish *method, const ContentHeader *header, const SpecialHeaders *special
 ):
     """What is remembered for the exchange alone, or with the routing keys, or with the headers too."""
-    cdef uint64_t version = channel.gateway.topology_version
+    cdef RouteStamps stamps = channel.gateway.stamps
+    cdef uint64_t since = stamps.now
     cdef RouteKey key, exchange_key
     cdef CachedRoute *known
     cdef uint32_t scope
     cdef bint by_headers = False
     cdef Way way
-    if channel.routes.version != version:
-        forget_routes(&channel.routes)
-        channel.routes.version = version
+    key.vhost = channel.connection.vhost_hash
     key.kind = ROUTE_WITH_DELAY if special.delay_ms else 0
     key.exchange = method.exchange
     key.exchange_bytes = method.exchange_bytes
@@ -69,18 +69,20 @@ cdef Way way_of(
         key.extras[EXTRA_CC].bytes = special.cc_bytes
         key.extras[EXTRA_BCC].data = special.bcc
         key.extras[EXTRA_BCC].bytes = special.bcc_bytes
-    known = find_route(&channel.routes, &key)
+    known = find_route(&channel.routes, &key, stamps)
     if known != NULL:
         return <Way> known.way
+    exchange_key.vhost = key.vhost
     exchange_key.kind = ROUTE_BY_EXCHANGE | key.kind & ROUTE_WITH_DELAY
     exchange_key.exchange = exchange_key.routing_key = method.exchange
     exchange_key.exchange_bytes = method.exchange_bytes
     exchange_key.routing_key_bytes = 0
-    known = find_route(&channel.routes, &exchange_key)
+    known = find_route(&channel.routes, &exchange_key, stamps)
     if known == NULL:
         scope = (<object> channel).route_scope(<bytes> method.exchange[:method.exchange_bytes])
         if scope & SCOPE_HEADERS:
-            remember_route(&channel.routes, &exchange_key, None)
+            if stamps.now == since and not channel.is_closed:
+                remember_route(&channel.routes, &exchange_key, None, stamps, since)
             by_headers = True
         elif not scope & SCOPE_KEY:
             key = exchange_key
@@ -94,12 +96,12 @@ cdef Way way_of(
         key.kind |= ROUTE_BY_HEADERS
         key.extras[EXTRA_HEADERS].data = header.headers
         key.extras[EXTRA_HEADERS].bytes = header.headers_bytes if header.headers != NULL else 0
-        known = find_route(&channel.routes, &key)
+        known = find_route(&channel.routes, &key, stamps)
         if known != NULL:
             return <Way> known.way
     way = ask_way(channel, method, header, special, key.kind & ROUTE_BY_HEADERS, ())
-    if channel.gateway.topology_version == version and not channel.is_closed:
-        remember_route(&channel.routes, &key, way)
+    if stamps.now == since and not channel.is_closed:
+        remember_route(&channel.routes, &key, way, stamps, since)
     return way
 
 

@@ -6,6 +6,7 @@ from bus.batch cimport Batch
 from gateway.core.confirms cimport LEVEL_COUNT, PublishWindow, RunQueue
 from gateway.core.handles cimport HandleList, HandleTable
 from gateway.core.route_cache cimport RouteCache
+from gateway.core.route_stamps cimport RouteStamps
 from gateway.core.unacked cimport UnackedRing
 
 
@@ -21,7 +22,7 @@ cdef struct ShardState:
 
 cdef class GatewayState:
     cdef readonly uint32_t shard_count
-    cdef public uint64_t topology_version
+    cdef readonly RouteStamps stamps
     cdef public uint64_t max_message_bytes
     cdef public bint publishes_blocked
     cdef uint32_t *flooded              # ids of queues that fill faster than they are emptied
@@ -77,6 +78,8 @@ cdef class ConnectionState:
     cdef public bint closing
     cdef public bint impersonator
     cdef public bytes user_id
+    cdef object vhost_name              # str
+    cdef uint64_t vhost_hash
     cdef dict channels_by_number        # owns the channels
     cdef void **by_number               # the same, borrowed
     cdef uint32_t by_number_count

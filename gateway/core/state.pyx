@@ -22,6 +22,7 @@ from bus.batch cimport Batch
 from gateway.core.confirms cimport LEVEL_COUNT, free_runs, free_window
 from gateway.core.handles cimport free_handle, free_table, push_handle
 from gateway.core.route_cache cimport forget_routes
+from gateway.core.route_stamps cimport RouteStamps
 from gateway.core.unacked cimport free_unacked
 
 cdef extern from "Python.h":
@@ -36,6 +37,7 @@ cdef enum:
 
 cdef class GatewayState:
     def __cinit__(self, *args, **kwargs):
+        self.stamps = RouteStamps()
         self.batches = []
         self.rings = []
         self.dirty_connections = []

@@ -211,7 +211,6 @@ class Bench:
             connection_max=0, consumer_max_per_channel=0, max_message_bytes=1 << 20, reply_key=b"key") | settings
         self.gateway = Gateway(loop, GatewaySettings(**chosen), self.replica, self.catalog)
         self.catalog.on_change = self.gateway.on_topology_change
-        self.gateway.topology_version = self.replica.version
         self.links = {shard: Link(self, shard) for shard in range(2)}
         self.gateway.links = self.links     # type: ignore[assignment]
         for link in self.links.values():

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from amqp091.tables import encode_table
-from gateway.core import KEEPS_ALL, KEEPS_NONE, KEEPS_PERSISTENT, Fork, Route, Way
+from gateway.core import KEEPS_ALL, KEEPS_NONE, KEEPS_PERSISTENT, Fork, Route, RouteStamps, Way
 from gateway.replies import ReplyNames, ReplyPlace
-from gateway.routes import RouteTable
+from gateway.routes import ROUTES_LOOKED_OVER, RouteTable
 from tests.unit.topology.test_routing_through_exchanges import World
+from topology import changes
+from topology.model import Permission
 
 
 class Table:
@@ -18,7 +20,7 @@ class Table:
     def __init__(self) -> None:
         self.world = World()
         self.names = ReplyNames(bytes(32))
-        self.table = RouteTable(self.world.replica, self.names)
+        self.table = RouteTable(self.world.replica, self.names, RouteStamps())
         self.ids = {name: self.world.queue(name, durable=True).queue_id for name in ("a", "b", "c")}
 
     def way(self, exchange: str, *keys: str, **options: Any) -> Way:
@@ -36,12 +38,24 @@ def table() -> Table:
     return Table()
 
 
-def test_a_route_is_made_once_until_the_topology_moves(table: Table) -> None:
-    first = table.way("", "a")
+def test_a_route_is_made_once_until_a_change_may_have_touched_it(table: Table) -> None:
+    first, both = table.way("", "a"), table.way("", "a", "b")
     assert table.way("", "a") is first and table.way("", "b") is not first
-    assert table.way("", "a", "b") is table.way("", "a", "b") is not first
+    assert table.way("", "a", "b") is both is not first
     table.world.queue("d")
+    assert table.way("", "a") is first and table.way("", "a", "b") is not both
+    table.world.replica.apply_ops([changes.permission_set("guest", "/", Permission("", ".*", ".*"))])
     assert table.way("", "a") is not first
+
+
+def test_routes_of_queues_that_have_gone_do_not_pile_up(table: Table) -> None:
+    for _ in range(ROUTES_LOOKED_OVER * 3):
+        queue = table.world.queue("reply")
+        assert table.queues("", "reply") == ([queue.queue_id], [])
+        assert table.queues("", f"nobody-{queue.queue_id}") == ([], [])
+        table.world.queue(f"nobody-{queue.queue_id}")
+        table.world.replica.apply_ops([changes.queue_delete(queue)])
+    assert len(table.table._routes) <= ROUTES_LOOKED_OVER
 
 
 def test_where_keys_do_not_count_all_share_one(table: Table) -> None:

@@ -73,7 +73,7 @@ def test_a_route_is_asked_once_until_the_topology_moves() -> None:
     connection.receive(frames.publish(2))
     assert connection.channels[2].asked == [(b"", b"q", None)]
     connection.routes[b"q"] = Route([(1, 99, True)])
-    gateway.topology_version += 1
+    gateway.stamps.touch_everything()
     gateway.send(0)
     gateway.send(1)
     connection.receive(frames.publish(1) * 2)
