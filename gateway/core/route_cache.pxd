@@ -1,7 +1,7 @@
 """The table in which a channel remembers routes. See route_cache.pyx."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from gateway.core.route_stamps cimport RouteStamps
+from gateway.core.route_stamps cimport Stamps
 from gateway.core.routes cimport Way
 
 
@@ -52,9 +52,9 @@ cdef struct RouteKey:
 
 
 # NULL where nothing is remembered that still holds.
-cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key, RouteStamps stamps) noexcept
+cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key, const Stamps *stamps) noexcept
 # `way` None: see CachedRoute; right as of `since`. The key must not be in the table. Does nothing where it is too long to
 # be kept, or where too many others are in its place.
 cdef int remember_route(
-    RouteCache *cache, const RouteKey *key, Way way, RouteStamps stamps, uint64_t since) except -1
+    RouteCache *cache, const RouteKey *key, Way way, const Stamps *stamps, uint64_t since) except -1
 cdef void forget_routes(RouteCache *cache) noexcept

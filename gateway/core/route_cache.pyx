@@ -16,8 +16,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from gateway.core.hashing cimport HASH_SEED, hash_piece
-from gateway.core.route_stamps cimport RouteStamps
+from gateway.core.hashing cimport HASH_SEED, hash_piece, same_bytes
+from gateway.core.route_stamps cimport Stamps, exchange_holds, key_holds
 
 cdef enum:
     FIRST_CAPACITY = 8
@@ -76,28 +76,28 @@ cdef bint same_key(const CachedRoute *entry, const RouteKey *key) noexcept nogil
         stored[0] == key.kind
         and stored[1] == key.exchange_bytes
         and (entry.key_bytes == names_bytes or (key.kind & ROUTE_HAS_EXTRAS and entry.key_bytes > names_bytes))
-        and memcmp(stored + 2, key.exchange, key.exchange_bytes) == 0
+        and same_bytes(stored + 2, key.exchange, key.exchange_bytes)
         and stored[2 + key.exchange_bytes] == key.routing_key_bytes
-        and memcmp(stored + 3 + key.exchange_bytes, key.routing_key, key.routing_key_bytes) == 0
+        and same_bytes(stored + 3 + key.exchange_bytes, key.routing_key, key.routing_key_bytes)
         and (not key.kind & ROUTE_HAS_EXTRAS or same_extras(stored + names_bytes, stored + entry.key_bytes, key))
     )
 
 
-cdef bint holds(RouteCache *cache, CachedRoute *entry, const RouteKey *key, RouteStamps stamps) noexcept:
+cdef bint holds(RouteCache *cache, CachedRoute *entry, const RouteKey *key, const Stamps *stamps) noexcept:
     """Whether nothing has touched the route since it was last known to hold; if so, it is known to hold now."""
     cdef uint64_t since = <uint64_t> cache.era << 32 | entry.since
     if (
-        stamps.exchange_holds(since, key.vhost, key.exchange, key.exchange_bytes)
+        exchange_holds(stamps, since, key.vhost, key.exchange, key.exchange_bytes)
         if key.kind & ROUTE_BY_MORE_THAN_KEY else
-        stamps.key_holds(
-            since, key.vhost, key.exchange, key.exchange_bytes, key.routing_key, key.routing_key_bytes)
+        key_holds(
+            stamps, since, key.vhost, key.exchange, key.exchange_bytes, key.routing_key, key.routing_key_bytes)
     ):
         entry.since = <uint32_t> stamps.now
         return True
     return False
 
 
-cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key, RouteStamps stamps) noexcept:
+cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key, const Stamps *stamps) noexcept:
     cdef CachedRoute *found
     cdef uint64_t hashed
     cdef uint32_t i
@@ -173,7 +173,7 @@ cdef void read_key(const CachedRoute *entry, RouteKey *key) noexcept:
     key.routing_key = entry.key + 3 + key.exchange_bytes
 
 
-cdef int make_room(RouteCache *cache, uint64_t vhost, RouteStamps stamps) except -1:
+cdef int make_room(RouteCache *cache, uint64_t vhost, const Stamps *stamps) except -1:
     """Forgets what does not hold any more; where much is left, the table doubles."""
     cdef uint32_t capacity = cache.capacity if cache.capacity else FIRST_CAPACITY
     cdef uint32_t i, kept = 0
@@ -212,7 +212,7 @@ cdef int make_room(RouteCache *cache, uint64_t vhost, RouteStamps stamps) except
 
 
 cdef int remember_route(
-    RouteCache *cache, const RouteKey *key, Way way, RouteStamps stamps, uint64_t since
+    RouteCache *cache, const RouteKey *key, Way way, const Stamps *stamps, uint64_t since
 ) except -1:
     """`way` None: routes of this exchange are to be looked up with the headers. The key must not be in the table."""
     cdef uint32_t key_bytes = 3 + <uint32_t> key.exchange_bytes + key.routing_key_bytes

@@ -33,32 +33,55 @@ cdef inline uint32_t place_of_key(uint64_t exchange, const uint8_t *routing_key,
     return place_of(hash_piece(exchange + OF_KEY, routing_key, n))
 
 
+cdef bint key_holds(
+    const Stamps *stamps, uint64_t since, uint64_t vhost, const uint8_t *exchange, uint32_t exchange_bytes,
+    const uint8_t *routing_key, uint32_t routing_key_bytes
+) noexcept nogil:
+    cdef uint64_t hashed = hash_piece(vhost, exchange, exchange_bytes)
+    return (
+        stamps.everything <= since
+        and stamps.places[place_of(hashed + WHOLE)] <= since
+        and stamps.places[place_of_key(hashed, routing_key, routing_key_bytes)] <= since)
+
+
+cdef bint exchange_holds(
+    const Stamps *stamps, uint64_t since, uint64_t vhost, const uint8_t *exchange, uint32_t exchange_bytes
+) noexcept nogil:
+    return (
+        stamps.everything <= since
+        and stamps.places[place_of(hash_piece(vhost, exchange, exchange_bytes) + ANY)] <= since)
+
+
 cdef class RouteStamps:
     def __cinit__(self):
-        self.stamps = <uint64_t *> calloc(1 << PLACE_BITS, sizeof(uint64_t))
-        if self.stamps == NULL:
+        self.at.places = <uint64_t *> calloc(1 << PLACE_BITS, sizeof(uint64_t))
+        if self.at.places == NULL:
             raise MemoryError()
-        self.now = 1
+        self.at.now = 1
 
     def __dealloc__(self):
-        free(self.stamps)
+        free(self.at.places)
+
+    @property
+    def now(self):
+        return self.at.now
 
     def touch_everything(self):
-        self.now += 1
-        self.everything = self.now
+        self.at.now += 1
+        self.at.everything = self.at.now
 
     def touch_exchange(self, str vhost not None, str exchange not None):
         cdef uint64_t hashed = hash_of_exchange(vhost, exchange)
-        self.now += 1
-        self.stamps[place_of(hashed + ANY)] = self.now
-        self.stamps[place_of(hashed + WHOLE)] = self.now
+        self.at.now += 1
+        self.at.places[place_of(hashed + ANY)] = self.at.now
+        self.at.places[place_of(hashed + WHOLE)] = self.at.now
 
     def touch_key(self, str vhost not None, str exchange not None, str routing_key not None):
         cdef uint64_t hashed = hash_of_exchange(vhost, exchange)
         cdef bytes key = encoded(routing_key)
-        self.now += 1
-        self.stamps[place_of(hashed + ANY)] = self.now
-        self.stamps[place_of_key(hashed, key, <uint32_t> len(key))] = self.now
+        self.at.now += 1
+        self.at.places[place_of(hashed + ANY)] = self.at.now
+        self.at.places[place_of_key(hashed, key, <uint32_t> len(key))] = self.at.now
 
     def holds(self, uint64_t since, str vhost not None, str exchange not None, tuple routing_keys not None):
         cdef bytes exchange_name = encoded(exchange)
@@ -66,27 +89,10 @@ cdef class RouteStamps:
         cdef uint64_t hashed = hash_of_vhost(vhost_name, <uint32_t> len(vhost_name))
         cdef bytes key
         if len(routing_keys) != 1:
-            return bool(self.exchange_holds(since, hashed, exchange_name, <uint32_t> len(exchange_name)))
+            return bool(exchange_holds(&self.at, since, hashed, exchange_name, <uint32_t> len(exchange_name)))
         key = encoded(routing_keys[0])
-        return bool(self.key_holds(
-            since, hashed, exchange_name, <uint32_t> len(exchange_name), key, <uint32_t> len(key)))
-
-    cdef bint key_holds(
-        self, uint64_t since, uint64_t vhost, const uint8_t *exchange, uint32_t exchange_bytes,
-        const uint8_t *routing_key, uint32_t routing_key_bytes
-    ) noexcept:
-        cdef uint64_t hashed = hash_piece(vhost, exchange, exchange_bytes)
-        return (
-            self.everything <= since
-            and self.stamps[place_of(hashed + WHOLE)] <= since
-            and self.stamps[place_of_key(hashed, routing_key, routing_key_bytes)] <= since)
-
-    cdef bint exchange_holds(
-        self, uint64_t since, uint64_t vhost, const uint8_t *exchange, uint32_t exchange_bytes
-    ) noexcept:
-        return (
-            self.everything <= since
-            and self.stamps[place_of(hash_piece(vhost, exchange, exchange_bytes) + ANY)] <= since)
+        return bool(key_holds(
+            &self.at, since, hashed, exchange_name, <uint32_t> len(exchange_name), key, <uint32_t> len(key)))
 
 
 cdef bytes encoded(str name):

@@ -12,7 +12,7 @@ from gateway.core.route_cache cimport (
     EXTRA_BCC, EXTRA_CC, EXTRA_HEADERS, ROUTE_BY_COPIES, ROUTE_BY_EXCHANGE, ROUTE_BY_HEADERS, ROUTE_WITH_DELAY,
     CachedRoute, RouteKey, find_route, remember_route,
 )
-from gateway.core.route_stamps cimport RouteStamps
+from gateway.core.route_stamps cimport Stamps
 from gateway.core.routes cimport Fork, Route, Way
 from gateway.core.special_headers cimport HEADER_COPIES, SpecialHeaders, routing_keys
 from gateway.core.state cimport ChannelState
@@ -49,7 +49,7 @@ cdef Way way_of(
     ChannelState channel, const Publish *method, const ContentHeader *header, const SpecialHeaders *special
 ):
     """What is remembered for the exchange alone, or with the routing keys, or with the headers too."""
-    cdef RouteStamps stamps = channel.gateway.stamps
+    cdef const Stamps *stamps = channel.gateway.stamps_at
     cdef uint64_t since = stamps.now
     cdef RouteKey key, exchange_key
     cdef CachedRoute *known

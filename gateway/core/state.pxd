@@ -6,7 +6,7 @@ from bus.batch cimport Batch
 from gateway.core.confirms cimport LEVEL_COUNT, PublishWindow, RunQueue
 from gateway.core.handles cimport HandleList, HandleTable
 from gateway.core.route_cache cimport RouteCache
-from gateway.core.route_stamps cimport RouteStamps
+from gateway.core.route_stamps cimport RouteStamps, Stamps
 from gateway.core.unacked cimport UnackedRing
 
 
@@ -23,6 +23,7 @@ cdef struct ShardState:
 cdef class GatewayState:
     cdef readonly uint32_t shard_count
     cdef readonly RouteStamps stamps
+    cdef const Stamps *stamps_at        # the same
     cdef public uint64_t max_message_bytes
     cdef public bint publishes_blocked
     cdef uint32_t *flooded              # ids of queues that fill faster than they are emptied

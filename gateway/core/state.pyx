@@ -38,6 +38,7 @@ cdef enum:
 cdef class GatewayState:
     def __cinit__(self, *args, **kwargs):
         self.stamps = RouteStamps()
+        self.stamps_at = &self.stamps.at
         self.batches = []
         self.rings = []
         self.dirty_connections = []
