@@ -154,7 +154,7 @@ class Measurement:
         self._program("footprint")
 
     def deep_backlog(self) -> None:
-        self._program("footprint", DEEP_BACKLOG, f"--subject {DEEP_BACKLOG}")
+        self._program("footprint", "footprint-backlog", f"--subject {DEEP_BACKLOG}")
 
     def startup(self) -> None:
         self._program("startup")
