@@ -5,7 +5,7 @@ The structures, and what plain queues need
     state           queues, consumers, channels, connections, gateways
     tables          queues by id, handles by slot
     ready_ring      ready messages of a queue, in order
-    returned_heap   messages that came back to a queue
+    returned_heap   messages that came back to a queue; message_heap: how they and delayed ones move in their arrays
     unacked_ring    messages that a channel holds
     ingest          records of a batch: publishes, settlements, credit
     expecting       what the next publishes of a batch look at, brought into the cache

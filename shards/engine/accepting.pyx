@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from log.formats cimport NO_TTL, RECORD_QUEUE_SETTLED, ttl_attribute
 from log.store cimport Entry, Message
 from shards.engine.deduplication cimport is_duplicate, remember
-from shards.engine.dispatch cimport deliver, deliver_unstored, next_consumer, worth_lending
+from shards.engine.dispatch cimport deliver_unstored, delivered_at_once, next_consumer, worth_lending
 from shards.engine.features cimport Features
 from shards.engine.placing cimport (
     ADMITTED, REFUSED, admit, admit_dead, features_for, take_in, take_in_dead, takes_directly,
@@ -50,15 +50,8 @@ cdef int accept_plain(EngineState engine, Queue *queue, const Message *message) 
 
 cdef inline int push_or_deliver(EngineState engine, Queue *queue, Entry *entry, const Message *message) except -1:
     """A message that was stored, of a queue without features."""
-    cdef Consumer *consumer
-    if queue.open != NULL and ready_count(queue) == 0:
-        consumer = next_consumer(engine, queue)
-        if consumer != NULL:
-            deliver(engine, consumer, entry, message)
-            if consumer.no_ack:
-                engine.store.acked(entry)
-                queue.acknowledged += 1
-            return 0
+    if delivered_at_once(engine, queue, entry, message):
+        return 0
     push_ready(&queue.ready, entry)
     if queue.open != NULL or queue.flooded:
         touch(engine, queue)

@@ -6,6 +6,7 @@ from libc.string cimport memset
 
 from amqp091.property_edit cimport free_scratch
 from shards.engine.death cimport free_template
+from shards.engine.memory cimport resized
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.state cimport Queue
 
@@ -131,17 +132,10 @@ cdef int push_settling(SettlingRing *ring, uint64_t position, const Entry *entry
 
 cdef int reserve_work(Burying *burying, uint32_t targets) except -1:
     """Room for the targets of one letter."""
-    cdef void *moved
     if targets <= burying.work_capacity:
         return 0
-    moved = realloc(burying.local_ids, targets * sizeof(uint32_t))
-    if moved == NULL:
-        raise MemoryError()
-    burying.local_ids = <uint32_t *> moved
-    moved = realloc(burying.targets, targets * sizeof(LetterTarget))
-    if moved == NULL:
-        raise MemoryError()
-    burying.targets = <LetterTarget *> moved
+    burying.local_ids = <uint32_t *> resized(burying.local_ids, targets * sizeof(uint32_t))
+    burying.targets = <LetterTarget *> resized(burying.targets, targets * sizeof(LetterTarget))
     burying.work_capacity = targets
     return 0
 

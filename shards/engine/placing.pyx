@@ -12,7 +12,7 @@ from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES, ENTRY_RETURNED, NO_TTL
 from log.store cimport Entry, Message
 from shards.engine.deduplication cimport forget_old
 from shards.engine.delayed_heap cimport DelayedHeap, drop_first_delayed, free_delayed, push_delayed
-from shards.engine.dispatch cimport deliver, dispatch_queue, next_consumer
+from shards.engine.dispatch cimport delivered_at_once, dispatch_queue
 from shards.engine.dying cimport DEATH_EXPIRED, DEATH_MAXLEN, die, die_unstored
 from shards.engine.features cimport (
     OVERFLOW_DROP_HEAD, OVERFLOW_REJECT_DLX, TYPE_QUORUM, UNLIMITED, Features, Lane, Lanes, limits_length, new_features,
@@ -106,19 +106,11 @@ cdef int end_delay(EngineState engine, Entry *entry) except -1:
 cdef int enter(EngineState engine, Queue *queue, Entry *entry, const Message *message) except -1:
     """As the last of the queue."""
     cdef Features *features = queue.features
-    cdef Consumer *consumer
     if entry.flags & ENTRY_EXPIRES and ready_count(queue):
         # It may have no time to wait for the end of the turn: those before it go now.
         dispatch_queue(engine, queue)
-    if queue.open != NULL:
-        if ready_count(queue) == 0:
-            consumer = next_consumer(engine, queue)
-            if consumer != NULL:
-                deliver(engine, consumer, entry, message)
-                if consumer.no_ack:
-                    engine.store.acked(entry)
-                    queue.acknowledged += 1
-                return 0
+    if delivered_at_once(engine, queue, entry, message):
+        return 0
     push_last(queue, entry)
     if features.counts_bytes:
         features.ready_bytes += message.body_bytes

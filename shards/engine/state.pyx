@@ -5,7 +5,7 @@ Queues, consumers, channels and connections are plain C structures that point to
 another; EngineState owns them all. See state.pxd.
 """
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free
 
 from amqp091.property_edit cimport free_scratch
 from bus.batch cimport Batch
@@ -13,6 +13,7 @@ from log.store cimport Entry, Store
 from shards.engine.burial_state cimport free_burying
 from shards.engine.features cimport UNLIMITED, free_features
 from shards.engine.lending cimport Loans
+from shards.engine.memory cimport resized
 from shards.engine.ready_ring cimport free_ready
 from shards.engine.relay_window cimport free_window
 from shards.engine.returned_heap cimport free_returned
@@ -136,28 +137,12 @@ cdef void free_gateway(Gateway *gateway) noexcept:
 cdef int grow_scratch(EngineState engine, uint32_t queue_count) except -1:
     """Room for a publish to so many queues."""
     cdef uint32_t capacity = engine.scratch_capacity if engine.scratch_capacity else queue_count
-    cdef void *moved
     while capacity < queue_count:
         capacity *= 2
-    moved = realloc(engine.scratch_queues, capacity * sizeof(Queue *))
-    if moved == NULL:
-        raise MemoryError()
-    engine.scratch_queues = <Queue **> moved
-    moved = realloc(engine.scratch_ids, capacity * sizeof(uint32_t))
-    if moved == NULL:
-        raise MemoryError()
-    engine.scratch_ids = <uint32_t *> moved
-    moved = realloc(engine.scratch_numbers, capacity * sizeof(uint64_t))
-    if moved == NULL:
-        raise MemoryError()
-    engine.scratch_numbers = <uint64_t *> moved
-    moved = realloc(engine.scratch_attributes, capacity * sizeof(uint32_t))
-    if moved == NULL:
-        raise MemoryError()
-    engine.scratch_attributes = <uint32_t *> moved
-    moved = realloc(engine.scratch_entries, capacity * sizeof(Entry))
-    if moved == NULL:
-        raise MemoryError()
-    engine.scratch_entries = <Entry *> moved
+    engine.scratch_queues = <Queue **> resized(engine.scratch_queues, capacity * sizeof(Queue *))
+    engine.scratch_ids = <uint32_t *> resized(engine.scratch_ids, capacity * sizeof(uint32_t))
+    engine.scratch_numbers = <uint64_t *> resized(engine.scratch_numbers, capacity * sizeof(uint64_t))
+    engine.scratch_attributes = <uint32_t *> resized(engine.scratch_attributes, capacity * sizeof(uint32_t))
+    engine.scratch_entries = <Entry *> resized(engine.scratch_entries, capacity * sizeof(Entry))
     engine.scratch_capacity = capacity
     return 0
