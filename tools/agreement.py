@@ -34,7 +34,8 @@ from tests.harness.warren import ROOT, Warren, environment, program
 from tools import amqpload
 
 BROKERS: Final = ("warren", "rabbitmq")
-COMPARED: Final = [name for name in SCENARIOS if not name.startswith("churn")]
+COMPARED: Final = [name for name in SCENARIOS if not name.startswith(("churn", "rpc", "get"))]
+"""What amqpload can do."""
 TOOL: Final = "warren perf"
 TIMEOUT_S: Final = 300.0
 GAP_S: Final = 0.3

@@ -28,7 +28,9 @@ FLAGS: Final = {"persistent": "persistent", "durable": "durable", "auto_ack": "a
 
 def arguments(load: Load) -> list[str]:
     """What `amqpload` is given for a load. ValueError for what it cannot do."""
-    if load.mode == "churn" or load.properties or load.headers or load.exchange_type == "headers":
+    others = (load.properties, load.headers, load.exchange_type == "headers", load.rpc, load.polling,
+              load.consumer_rate, load.queue)
+    if load.mode == "churn" or any(others):
         raise ValueError(f"amqpload has no such load: {load}")
     values = load.model_dump()
     made: list[str] = []

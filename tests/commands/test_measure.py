@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_parts_are_run_alone_and_merged(tmp_path: Path) -> None:
     page = (tmp_path / "RESULTS.md").read_text()
     assert all(f"## {title}" in page for title in ("Goals", "Brokers", "Half load", "Churn"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "RESULTS.md", "results"], "no data is left"
+
+
+def test_calls_are_measured_and_the_time_of_everything_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--only", "calls", "--scenario", "rpc_queue", "--scenario", "confirm1") == 0
+    assert re.search(r"measured in \d\.\d minutes: calls \d+ s\n", capsys.readouterr().out)
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert re.search(r"\| request and reply, a reply queue for each client \| +[\d,]+ \| +- \| +\d+ us \| +- \|", page)
+    assert "publish and wait for the confirm, transient" in page
 
 
 def test_what_fails_does_not_end_the_rest(
@@ -84,4 +95,4 @@ def test_a_broker_that_died_is_started_again(tmp_path: Path) -> None:
 def test_a_part_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         measure.parsed(["--only", "brokers,everything"])
-    assert "no part 'everything'; there are brokers, half-load" in capsys.readouterr().err
+    assert "no part 'everything'; there are brokers, sizes, calls, half-load" in capsys.readouterr().err

@@ -64,8 +64,9 @@ def test_a_backlog_is_filled_and_drained() -> None:
 
 
 def test_what_the_other_tool_cannot_do_is_refused() -> None:
-    with pytest.raises(ValueError, match="no such load"):
-        amqpload.arguments(Load(exchange_type="headers"))
+    for load in (Load(exchange_type="headers"), Load(rpc="direct"), Load(polling=True), Load(consumer_rate=1)):
+        with pytest.raises(ValueError, match="no such load"):
+            amqpload.arguments(load)
 
 
 @pytest.mark.parametrize("name", [*COMPARE_PY, "backlog"])
