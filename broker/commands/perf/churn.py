@@ -22,7 +22,7 @@ CONNECTIONS = 8
 KINDS = get_args(Churn)
 
 
-@click.command()
+@click.command(short_help="Connections, channels, queues ... opened and closed.")
 @click.argument("churn", type=click.Choice(KINDS), metavar="|".join(KINDS))
 @click.option("-x", "--connections", "producers", type=click.IntRange(1), default=CONNECTIONS, show_default=True,
               help="That do it at the same time.")

@@ -21,7 +21,7 @@ from broker.commands.perf.run import EXIT_FAILED_VERIFICATION, SECONDS, WARMUP_S
 SCHEMES: Final = ("amqp://", "amqps://")
 
 
-@click.command("compare")
+@click.command("compare", short_help="Scenarios on several brokers in turn.")
 @click.argument("brokers", nargs=-1, required=True, metavar="[NAME=]URL...")
 @click.option("--scenario", "scenarios", multiple=True, type=click.Choice(list(SCENARIOS)), metavar="NAME",
               help=f"One or several of {', '.join(SCENARIOS)}.  [default: all]")

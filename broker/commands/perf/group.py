@@ -34,8 +34,16 @@ class _PerfGroup(click.Group):
 def perf() -> None:
     """Measure a broker that speaks AMQP 0-9-1, and check what it delivers.
 
-    Without a command: `run`. Exit codes: 0 all is well, 1 the broker or the network failed, 2 wrong usage,
-    3 messages were lost, came twice or in the wrong order.
+    Without a command: `run`, whose options are told by `warren perf run --help`.
+
+    \b
+    warren perf -z 10 -c 1000 -q 500 -A 50      a producer and a consumer as fast as they can, with confirms and acks
+    warren perf -r 1000 -c 100                  latency at 1,000 messages a second
+    warren perf scenario persistent             one of the named loads
+    warren perf churn connection                connections opened and closed
+
+    Exit codes: 0 all is well, 1 the broker or the network failed, 2 wrong usage, 3 messages were lost, came twice or in
+    the wrong order.
     """
 
 

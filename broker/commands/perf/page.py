@@ -13,7 +13,7 @@ from bench.perf.result import Result
 from bench.perf.scaling import rows
 
 
-@click.command()
+@click.command(short_help="The results page, from raw results.")
 @click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("page", type=click.Path(path_type=Path))
 @click.option("--readme", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
@@ -24,7 +24,7 @@ def page(directory: Path, page: Path, readme: Path | None) -> None:
         click.echo(f"wrote {file}")
 
 
-@click.command()
+@click.command(short_help="Plots of raw results.")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--bars", is_flag=True, help="Medians of the brokers side by side, instead of each run.")

@@ -48,7 +48,9 @@ def run(
     plot_files: tuple[Path, ...], progress: bool, mode: str | None, queue_prefix: str | None, flags: tuple[str, ...],
     **values: Any,
 ) -> None:
-    """Publish and consume with the options given; bench/README.md says what they are called in PerfTest.
+    """Publish and consume with the options given.
+
+    bench/README.md says what the options of PerfTest are called here.
 
     \b
     warren perf -z 10 -c 1000 -q 500 -A 50                  the most that one producer and one consumer get
@@ -79,7 +81,7 @@ def _fill_and_drain(target: Target, values: dict[str, Any], on_progress: OnProgr
     return run_loads(target, [("fill", fill), ("drain", drain)], on_progress)
 
 
-@click.command()
+@click.command(epilog=f"Scenarios: {', '.join(SCENARIOS)}. bench/README.md says what each shows.")
 @click.argument("name", type=click.Choice(list(SCENARIOS)), metavar="NAME")
 @click.option("-z", "--seconds", type=click.FloatRange(0, min_open=True), default=SECONDS, show_default=True,
               help="How long is measured.")
@@ -92,7 +94,7 @@ def scenario(
     name: str, seconds: float, warmup_s: float, count: int, urls: tuple[str, ...], pids: tuple[int, ...],
     data: Path | None, json_file: Path | None, csv_file: Path | None, plot_files: tuple[Path, ...], progress: bool,
 ) -> None:
-    """Run the scenario NAME; bench/README.md says what each shows."""
+    """Run a named load."""
     results = run_scenario(
         target_from(urls, pids, data), name, seconds=seconds, warmup_s=warmup_s, count=count,
         on_progress=show_progress if progress else None,

@@ -29,7 +29,7 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str) -> list[in
     return [int(part) for part in parts]
 
 
-@click.command()
+@click.command(short_help="A Warren over gateways and shards.")
 @click.option("--gateways", default="1,2", show_default=True, callback=_numbers, metavar="N,N...")
 @click.option("--shards", default="1,2", show_default=True, callback=_numbers, metavar="N,N...")
 @click.option("--scenario", default="confirm", show_default=True, type=click.Choice(SCENARIOS_OF_ONE_STEP),
