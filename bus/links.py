@@ -110,7 +110,7 @@ def _nothing() -> None:
 class LinkSet(LinkTurns):
     """All link ends of one process. `receive_push` takes the supervisor's link.up and link.down.
 
-    on_batch(link, view)   a whole batch; the view is invalid after the call
+    on_batch(link, view)   a whole batch; the view is invalid after the call. BadRecord: the link is made anew
     on_up(link)            the link can be used; on_down(link): it is gone, its end is closed
     on_writable(link)      it was congested and is no longer
     on_idle()              once per turn, after the batches: time to send what they produced
@@ -234,6 +234,8 @@ class LinkSet(LinkTurns):
                 self._call_batch(end, view)
         except LinkBroken as error:
             logger.warning("the rest of a link cannot be read: %s", error)
+        if self._ends.get(key_of(end)) is not end:
+            return                          # its last words broke it
         self._drop(end)
         self._call(self._on_down, end)
         self.schedule()

@@ -296,7 +296,9 @@ cdef class RingEnd:
 
     @property
     def returned_position(self):
-        return load_acquire(self._out_tail)
+        cdef uint64_t tail = load_acquire(self._out_tail)
+        # A position that is not possible gives nothing back: whoever sends next says that the link is broken.
+        return tail if tail <= self._head else 0
 
     def pump(self):
         """Moves pending bytes into the ring as far as they fit. True where the link was congested and is no longer."""

@@ -6,6 +6,7 @@ there are is decided by its subclass, bus/links.py, which also says what the cal
 """
 from bus.doorbell cimport Doorbell
 
+from bus.bad_record import BadRecord
 from bus.limits import LINK_TURN_BATCHES_MAX
 from bus.ring import LinkBroken
 
@@ -102,6 +103,8 @@ cdef class LinkTurns:
     cdef int call_batch(self, end, view) except -1:
         try:
             self._on_batch(end, view)
+        except BadRecord as error:
+            self._broken(end, error)
         except BaseException as error:
             self.failed(error)
         return 0

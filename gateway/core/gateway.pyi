@@ -46,7 +46,7 @@ class GatewayCore:
     # from the shards
     def on_batch(self, shard: int, view: Buffer) -> None:
         """Applies a whole batch in order: DELIVER, GET_OK, WATERMARK, REFUSED here, JSON through on_json.
-        Raises ValueError where a record's lengths lie (the link is then to be treated as broken)."""
+        Raises BadRecord where a record's lengths lie: the link is then to be treated as broken."""
     def lend(self, shard: int, number: int, path: str, mapped_bytes: int) -> None:
         """A file of the shard's log, of which deliveries will name parts by that number. OSError where it is gone."""
     def lend_end(self, shard: int, number: int) -> None:

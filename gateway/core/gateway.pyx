@@ -24,6 +24,8 @@ from gateway.core.outgoing cimport append_json
 from gateway.core.state cimport ChannelState, ConnectionState, Consumer, GatewayState, ShardState
 from gateway.core.unacked cimport SHARD_BITS, mark_stale
 
+from bus.bad_record import BadRecord
+
 KIND_REQUEST = REQUEST
 KIND_RESPONSE = RESPONSE
 KIND_EVENT = EVENT
@@ -165,7 +167,7 @@ cdef class GatewayCore(GatewayState):
                 n - position < sizeof(RecordHeader) or record.record_bytes > n - position
                 or record.record_bytes < sizeof(RecordHeader) or record.record_bytes % RECORD_ALIGNMENT
             ):
-                raise ValueError(f"shard {shard}: a record's length is wrong")
+                raise BadRecord(f"shard {shard}: a record's length is wrong")
             if record.kind == KIND_DELIVER:
                 check_deliver(<const DeliverRecord *> record)
                 deliver(self, shard, <const DeliverRecord *> record)
@@ -190,7 +192,7 @@ cdef class GatewayCore(GatewayState):
                 except Exception as error:
                     failure = failure or error
             else:
-                raise ValueError(f"shard {shard}: a record of unknown kind {record.kind}")
+                raise BadRecord(f"shard {shard}: a record of unknown kind {record.kind}")
             position += record.record_bytes
         if failure is not None:
             raise failure
@@ -199,7 +201,7 @@ cdef class GatewayCore(GatewayState):
     cdef int hand_over(self, uint32_t shard, const JsonRecord *record) except -1:
         cdef const uint8_t *document = <const uint8_t *> record + sizeof(JsonRecord)
         if record.json_bytes > record.record_bytes - sizeof(JsonRecord):
-            raise ValueError(f"shard {shard}: a document's length is wrong")
+            raise BadRecord(f"shard {shard}: a document's length is wrong")
         if record.kind == RESPONSE and self.expected_gets:
             self.expected_gets.pop(record.request_id, None)
         (<object> self).on_json(shard, record.kind, record.request_id, document[:record.json_bytes])
@@ -308,7 +310,7 @@ cdef class GatewayCore(GatewayState):
 
 cdef int check_size(const RecordHeader *record, size_t n) except -1:
     if record.record_bytes < n:
-        raise ValueError(f"a record of kind {record.kind} is too short")
+        raise BadRecord(f"a record of kind {record.kind} is too short")
     return 0
 
 
@@ -320,11 +322,11 @@ cdef int check_deliver(const DeliverRecord *record) except -1:
     )
     if record.flags & DELIVER_LENT:
         if record.kind != KIND_DELIVER or record.body_bytes == 0:
-            raise ValueError("nothing is lent that way")
+            raise BadRecord("nothing is lent that way")
         content_bytes += sizeof(LentBody)
         content_bytes -= record.body_bytes
     if content_bytes > record.record_bytes - sizeof(DeliverRecord):
-        raise ValueError("a delivery's lengths do not fit its record")
+        raise BadRecord("a delivery's lengths do not fit its record")
     if record.properties_bytes < PROPERTY_FLAGS_BYTES:
-        raise ValueError("a delivery has no property flags")
+        raise BadRecord("a delivery has no property flags")
     return 0

@@ -21,6 +21,8 @@ from gateway.core.state cimport (
     spare_output,
 )
 
+from bus.bad_record import BadRecord
+
 cdef extern from "sys/uio.h" nogil:
     struct iovec:
         void *iov_base
@@ -41,7 +43,7 @@ cdef enum:
 
 
 cdef const uint8_t *find_lent(GatewayState gateway, uint32_t shard, const DeliverRecord *record) except? NULL:
-    """The body that a record names. NULL where the file could not be opened; ValueError for a place outside of it."""
+    """The body that a record names. NULL where the file could not be opened; BadRecord for a place outside of it."""
     cdef const LentBody *place = <const LentBody *> (record + 1)
     cdef const uint8_t *body
     file = (<dict> gateway.lent_files[shard]).get(place.file)
@@ -49,7 +51,7 @@ cdef const uint8_t *find_lent(GatewayState gateway, uint32_t shard, const Delive
         return NULL
     body = (<LentFile> file).at(place.position, record.body_bytes)
     if body == NULL:
-        raise ValueError(f"shard {shard}: a body of {record.body_bytes} bytes is not at {place.position} of its file")
+        raise BadRecord(f"shard {shard}: a body of {record.body_bytes} bytes is not at {place.position} of its file")
     return body
 
 

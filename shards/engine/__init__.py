@@ -39,7 +39,7 @@ Messages that leave their queue otherwise
 
     engine          the surface for Python
 """
+from bus.bad_record import BadRecord
 from shards.engine.engine import EVENT, REQUEST, RESPONSE, Engine, ExclusiveConflict, UnknownQueue
-from shards.engine.ingest import BadRecord
 
 __all__ = ["EVENT", "REQUEST", "RESPONSE", "BadRecord", "Engine", "ExclusiveConflict", "UnknownQueue"]

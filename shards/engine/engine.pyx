@@ -63,7 +63,7 @@ from shards.engine.telling cimport tell
 from shards.engine.timers cimport clear_timer, lower_timer
 from shards.engine.window cimport Window
 
-from shards.engine.ingest import BadRecord
+from bus.bad_record import BadRecord
 from topology.arguments import STREAM
 from topology.features import PLAIN
 from topology.stream_offset import NEXT

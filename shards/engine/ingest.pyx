@@ -18,9 +18,7 @@ from shards.engine.settling cimport settle
 from shards.engine.state cimport Channel, Connection, EngineState, Gateway, outgoing_of, wake
 from shards.engine.tables cimport handle_at
 
-
-class BadRecord(ValueError):
-    """A record whose lengths lie: the link it came over is broken."""
+from bus.bad_record import BadRecord
 
 
 cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *data, size_t start, size_t end) except? 0:

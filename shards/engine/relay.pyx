@@ -20,7 +20,7 @@ from shards.engine.relay_window cimport (
 )
 from shards.engine.state cimport FIRST_SEQUENCE, EngineState, RelayTarget
 
-from shards.engine.ingest import BadRecord
+from bus.bad_record import BadRecord
 
 TAKEN = RELAY_TAKEN
 REFUSED = RELAY_REFUSED

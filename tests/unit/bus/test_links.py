@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from bus.bad_record import BadRecord
 from bus.limits import LINK_PENDING_BYTES_MAX, LINK_TURN_BATCHES_MAX
 from bus.links import SHARED_MEMORY, LinkEnd
 from tests.unit.bus.conftest import RING_BYTES, World, until
@@ -200,6 +201,39 @@ async def test_a_link_that_breaks_while_another_is_served_costs_that_one_alone(w
     gateway.on_batch = gateway.keep
     shards[1].end.send(b"goes on")
     await until(lambda: gateway.batches == [b"goes on"])
+
+
+async def test_a_batch_that_makes_no_sense_breaks_its_link_alone(world: World) -> None:
+    gateway, shard = world.side("gateway"), world.side("shard")
+    world.connect(gateway, shard)
+    broken = shard.end
+
+    def refuse(link: LinkEnd, view: memoryview) -> None:
+        raise BadRecord("its lengths lie")
+
+    shard.on_batch = refuse
+    gateway.end.send(b"one")
+    gateway.end.send(b"two")
+    await until(lambda: shard.downs == 1)
+    assert broken.closed and shard.failures == []
+    assert [message["verb"] for message in world.pushed if message["verb"] == "link.broken"] == ["link.broken"]
+
+
+async def test_the_last_words_of_a_dead_peer_may_make_no_sense(world: World) -> None:
+    gateway, shard = world.side("gateway"), world.side("shard")
+    world.connect(gateway, shard)
+    gateway.end.send(b"first")
+    await until(lambda: shard.batches == [b"first"])
+
+    def refuse(link: LinkEnd, view: memoryview) -> None:
+        raise BadRecord("its lengths lie")
+
+    shard.on_batch = refuse
+    gateway.end.send(b"last")
+    gateway.links.close()
+    world.disconnect(shard, gateway)
+    await until(lambda: shard.downs == 1)
+    assert shard.failures == [] and shard.links.up() == []
 
 
 async def test_closing_inside_a_callback_is_safe(world: World) -> None:

@@ -81,6 +81,17 @@ def test_an_impossible_tail_breaks_the_link_in_its_own_turn(pair: Pair) -> None:
     assert pair.shard.receive() is None
 
 
+@pytest.mark.parametrize("tail", [64, RING_BYTES, 1 << 63, (1 << 64) - 8])
+def test_an_impossible_tail_gives_nothing_back(pair: Pair, tail: int) -> None:
+    """What was lent with a batch would be written over while the other side reads it."""
+    pair.gateway.send(b"12345678")
+    pair.shard.receive()
+    pair.shard.release()
+    assert pair.gateway.returned_position == pair.gateway.sent_position == 16
+    struct.pack_into("<Q", pair.raw, CONTROL_OF_RING_0 + TAIL, tail)
+    assert pair.gateway.returned_position == 0
+
+
 def test_unknown_flags_break_the_link(pair: Pair) -> None:
     pair.gateway.send(b"12345678")
     struct.pack_into("<I", pair.raw, RING_0 + 4, 2)

@@ -1,7 +1,10 @@
 """What a turn of the gateway owes to everybody, whatever becomes of one connection."""
 from pathlib import Path
 
+import pytest
+
 from amqp091.method_table import BasicConsume, QueueDeclare
+from bus.bad_record import BadRecord
 from gateway.channel import Channel
 from tests.unit.gateway.bench import Bench, Client, scenario, turn
 from tests.unit.gateway_core import records
@@ -53,3 +56,15 @@ async def test_nobody_names_a_batch_that_is_given_back(tmp_path: Path) -> None:
     assert not broken.connection.has_lent and not other.connection.has_lent
     assert bytes(range(250)) * 100 in bytes(other.connection.take_output() or b"")
     assert broken.wire.aborted and not other.wire.aborted
+
+
+@scenario
+async def test_a_batch_that_makes_no_sense_is_its_links_fault(bench: Bench) -> None:
+    """And what was right of it is done with before the link hears of it."""
+    client, consumer = await consuming(bench)
+    client.wire.output = b""
+    broken = records.watermark(1)[:-8]
+    with pytest.raises(BadRecord):
+        bench.links[0].say(records.deliver(consumer, b"one") + broken)
+    bench.gateway.flush()
+    assert b"one" in client.wire.output and not client.connection.closing
