@@ -231,9 +231,10 @@ def exchange_of(op: Op) -> Exchange:
     )
 
 
-def queue_of(op: Op) -> Queue:
+def queue_of(op: Op, vhost: str) -> Queue:
+    """`vhost`: its name as it is in memory already, which all of its queues share."""
     return Queue(
-        op["queue_id"], op["name"], op["vhost"], op["durable"], op["auto_delete"], op["exclusive"], op["owner"],
+        op["queue_id"], op["name"], vhost, op["durable"], op["auto_delete"], op["exclusive"], op["owner"],
         _arguments(op), op["shard"],
     )
 

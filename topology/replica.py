@@ -107,7 +107,7 @@ class Replica:
         vhost = self.vhosts.get(op["vhost"])
         if vhost is None or op["queue_id"] in self._queues:
             return
-        queue = changes.queue_of(op)
+        queue = changes.queue_of(op, vhost.vhost.name)
         # A snapshot may be ahead of the changes that follow it: those bring it back to where they end.
         other = vhost.queues.get(queue.name)
         if other is not None:

@@ -19,6 +19,7 @@ SUBJECTS: Final[dict[str, Callable[[float], list[Row]]]] = {
     "messages": backlog.memory,
     "deep-backlog": backlog.deep,
     "growth-queues": growth.queues,
+    "growth-churn": growth.churn,
     "growth-connections": growth.connections,
     "growth-bindings": growth.bindings,
     "growth-backlog": backlog.growth,

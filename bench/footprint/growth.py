@@ -6,20 +6,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from bench.footprint.backlog import BLOB_MESSAGES
-from bench.footprint.cost import FEW, MESSAGES, Cost, ratio, timed
+from bench.footprint.cost import FEW, MESSAGES, Cost, compared, ratio, timed
 from bench.footprint.memory import bind, bindable, consume, declare, names, scaled, started
 from bench.footprint.row import Row
-from bench.footprint.wire import Counter, Wire, hang_up, publishes
+from bench.footprint.wire import Churn, Counter, Wire, hang_up, publishes
 from bench.perf.local_broker import LocalBroker
 
 PACE_PER_S: Final = 2000
 PACED_S: Final = 5.0
 SLICE_S: Final = 0.005
 KEYS: Final = 64
+CHURN_PER_S: Final = 500
 
 
 def queues(scale: float) -> list[Row]:
@@ -35,6 +37,14 @@ def queues(scale: float) -> list[Row]:
         ratio("queues", f"{many:,} idle beside one that is used", FEW, many,
               lambda count: _beside(count, scaled(MESSAGES, scale))),
     ]
+
+
+def churn(scale: float) -> list[Row]:
+    """Messages to queues in turn, alone and beside other queues that come and go all the time."""
+    count = scaled(1000, scale)
+    alone, beside = _beside_churn(count, scaled(MESSAGES, scale))
+    row = compared("queues", f"{count:,} beside {CHURN_PER_S} a second that come and go", alone, beside)
+    return [replace(row, target=None)]          # there is no goal: what comes and goes takes its own
 
 
 def connections(scale: float) -> list[Row]:
@@ -80,6 +90,27 @@ def _spread(count: int, connections: int, messages: int) -> Cost:
                 counter.join()
 
         return timed(broker, rounds * count, run)
+
+
+def _beside_churn(count: int, messages: int) -> tuple[Cost, Cost]:
+    """Alone; and beside, with what those that come and go take themselves."""
+    with started() as broker:
+        wire, consumer = Wire(broker.url), Wire(broker.url, "consumer")
+        declare(wire, names(count))
+        consume(consumer, names(count))
+        blobs, rounds = _blobs("", names(count)), max(1, messages // count)
+
+        def run() -> None:
+            counter = Counter(consumer, rounds * count)
+            _publish_rounds(wire, blobs, rounds)
+            counter.join()
+
+        run()                                           # so that every route is known
+        alone = timed(broker, rounds * count, run)
+        coming = Churn(Wire(broker.url, "churn"), CHURN_PER_S)
+        beside = timed(broker, rounds * count, run)
+        coming.stop()
+        return alone, beside
 
 
 def _beside(count: int, messages: int) -> Cost:

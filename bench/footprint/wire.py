@@ -21,6 +21,10 @@ from amqp091.methods import (
     ConfirmSelect,
     ConfirmSelectOk,
     Method,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
     encode,
 )
 from amqp091.properties import Properties, content_header_frame
@@ -144,6 +148,36 @@ def publishes(exchange: str, keys: Sequence[str], *, persistent: bool = False, s
     frames = body_frames(size, 1 << 17)
     tail = header + frames[:7] + MARK + frames[7 + len(MARK) :]
     return b"".join(encode(CHANNEL, BasicPublish(0, exchange, key, False, False)) + tail for key in keys)
+
+
+class Churn:
+    """A thread that declares queues and deletes them, so many of each per second."""
+
+    def __init__(self, wire: Wire, per_s: int, every_s: float = 0.01) -> None:
+        self.queues = 0
+        self._wire, self._at_once, self._every_s = wire, int(per_s * every_s), every_s
+        self._error: LoadError | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        next_s = time.monotonic()
+        try:
+            while not self._stopped.wait(max(0.0, next_s - time.monotonic())):
+                next_s += self._every_s
+                names = [f"comes-and-goes-{self.queues + number}" for number in range(self._at_once)]
+                self._wire.calls((QueueDeclare(queue=name) for name in names), QueueDeclareOk)
+                self._wire.calls((QueueDelete(queue=name) for name in names), QueueDeleteOk)
+                self.queues += len(names)
+        except LoadError as error:
+            self._error = error
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
 
 
 class Pulse:

@@ -19,6 +19,7 @@ from bus.records cimport KIND_RESPONSE as RESPONSE
 from bus.ring cimport RingEnd
 from gateway.core.confirming cimport finish, reach_watermark, refuse_by_record, refuse_in_flight, renumber_runs
 from gateway.core.deliveries cimport deliver, deliver_got, return_credits
+from gateway.core.expecting cimport expect_consumers
 from gateway.core.handles cimport HandleTable, handle_value
 from gateway.core.outgoing cimport append_json
 from gateway.core.state cimport ChannelState, ConnectionState, Consumer, GatewayState, ShardState
@@ -160,6 +161,8 @@ cdef class GatewayCore(GatewayState):
         cdef const WatermarkRecord *watermark
         cdef const RefusedRecord *refused
         cdef size_t position = 0
+        cdef size_t expected = 0            # what records before it need was asked for
+        cdef uint32_t recent = 0
         failure = None
         while position < n:
             record = <const RecordHeader *> (data + position)
@@ -170,6 +173,10 @@ cdef class GatewayCore(GatewayState):
                 raise BadRecord(f"shard {shard}: a record's length is wrong")
             if record.kind == KIND_DELIVER:
                 check_deliver(<const DeliverRecord *> record)
+                if (<const DeliverRecord *> record).consumer != recent:
+                    recent = (<const DeliverRecord *> record).consumer
+                    if position >= expected:
+                        expected = expect_consumers(self, data, position, n)
                 deliver(self, shard, <const DeliverRecord *> record)
             elif record.kind == KIND_WATERMARK:
                 check_size(record, sizeof(WatermarkRecord))

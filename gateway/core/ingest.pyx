@@ -16,6 +16,7 @@ from amqp091.scanner cimport (
     Publish, load16, load32, method_word, next_frame, parse_content_header, parse_publish,
 )
 from gateway.core.content cimport add_body, add_header, begin_content, check_body_size
+from gateway.core.expecting cimport EXPECTED_ROUTES_MIN, expect_routes
 from gateway.core.publishing cimport publish
 from gateway.core.settling cimport settle
 from gateway.core.state cimport (
@@ -72,6 +73,7 @@ cdef int walk(ConnectionState connection, const uint8_t *data, size_t n, size_t 
     cdef Py_ssize_t taken
     cdef ChannelState channel
     cdef uint32_t word
+    cdef size_t expected = 0                # what publishes before it need was asked for
     if not connection.header_seen:
         if n < PROTOCOL_HEADER_BYTES or connection.is_closed or connection.pauses:
             return 0
@@ -116,6 +118,8 @@ cdef int walk(ConnectionState connection, const uint8_t *data, size_t n, size_t 
                 if connection.gateway.publishes_blocked:
                     hold_back(connection, HELD_BY_ALARM)
                     continue
+                if channel.routes.count >= EXPECTED_ROUTES_MIN and consumed[0] >= expected:
+                    expected = expect_routes(connection, channel, data, consumed[0], n)
                 start_publish(connection, channel, data, n, consumed, taken, &frame)
                 if connection.held_by >= 0:
                     hold_back(connection, connection.held_by)

@@ -57,4 +57,9 @@ cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key, const Stamp
 # be kept, or where too many others are in its place.
 cdef int remember_route(
     RouteCache *cache, const RouteKey *key, Way way, const Stamps *stamps, uint64_t since) except -1
+# Brings what find_route looks at first for such a key into the cache, and says where it is; then what that points to.
+cdef uint32_t expect_route(
+    const RouteCache *cache, const uint8_t *exchange, uint8_t exchange_bytes, const uint8_t *routing_key,
+    uint8_t routing_key_bytes) noexcept
+cdef void expected_route(const RouteCache *cache, uint32_t place) noexcept
 cdef void forget_routes(RouteCache *cache) noexcept

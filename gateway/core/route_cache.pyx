@@ -16,6 +16,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
+from bus.cache cimport fetch_ahead, fetch_bytes_ahead
 from gateway.core.hashing cimport HASH_SEED, hash_piece, same_bytes
 from gateway.core.route_stamps cimport Stamps, exchange_holds, key_holds
 
@@ -30,6 +31,7 @@ cdef enum:
     ROUTE_HAS_EXTRAS = ROUTE_BY_HEADERS | ROUTE_BY_COPIES
     ROUTE_BY_MORE_THAN_KEY = ROUTE_HAS_EXTRAS | ROUTE_BY_EXCHANGE
     LENGTH_BYTES = 4
+    ROUTE_BYTES = 128                   # of a Route, nearly
 
 # for tests
 ROUTES_PER_CHANNEL_MAX = ROUTES_MAX
@@ -126,6 +128,26 @@ cdef CachedRoute *find_route(RouteCache *cache, const RouteKey *key, const Stamp
             remove_entry(cache, <uint32_t> (cache.last - cache.entries))
             return NULL
     return cache.last
+
+
+cdef uint32_t expect_route(
+    const RouteCache *cache, const uint8_t *exchange, uint8_t exchange_bytes, const uint8_t *routing_key,
+    uint8_t routing_key_bytes
+) noexcept:
+    cdef uint32_t place
+    cdef uint64_t hashed
+    if cache.capacity == 0:
+        return 0
+    hashed = hash_piece(hash_piece(HASH_SEED, exchange, exchange_bytes), routing_key, routing_key_bytes) | 1
+    place = <uint32_t> (hashed >> 20) & (cache.capacity - 1)
+    fetch_ahead(&cache.entries[place])
+    return place
+
+
+cdef void expected_route(const RouteCache *cache, uint32_t place) noexcept:
+    if place < cache.capacity and cache.entries[place].hash:
+        fetch_ahead(cache.entries[place].key)
+        fetch_bytes_ahead(cache.entries[place].way, ROUTE_BYTES)
 
 
 cdef void remove_entry(RouteCache *cache, uint32_t hole) noexcept:
