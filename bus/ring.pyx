@@ -236,7 +236,7 @@ cdef class RingEnd:
         cdef uint64_t laid = self._laid_bytes + n
         cdef uint64_t used
         cdef uint8_t *place
-        if self.closed or self.pending_bytes or laid > self._ring_bytes // 2 - HEADER_BYTES:
+        if self.closed or self._broken or self.pending_bytes or laid > self._ring_bytes // 2 - HEADER_BYTES:
             return NULL
         used = self._head - load_acquire(self._out_tail)
         # A position that is not possible: whoever sends next says so.

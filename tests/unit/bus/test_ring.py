@@ -1,9 +1,13 @@
 """The ring itself: what it does with positions and lengths that make no sense, and when it rings."""
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
+import random
+import signal
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +21,7 @@ RING_BYTES = 64 * 1024
 CONTROL_OF_RING_0 = 4096
 HEAD, TAIL = 0, 64
 RING_0 = 8192
+SIZES = (1, 2, 100, 1500, 4095, 4096, 7, 9000, 20_000, 3)     # words of 8 bytes: up to several times the ring
 
 
 class Pair:
@@ -75,7 +80,7 @@ def test_an_impossible_tail_breaks_the_link_in_its_own_turn(pair: Pair) -> None:
     assert [pair.gateway.send(b"x"), pair.gateway.send(b"y")] == [1, 2]
     assert told == [True]
     struct.pack_into("<Q", pair.raw, CONTROL_OF_RING_0 + TAIL, 0)       # too late: something is missing
-    assert pair.gateway.can_pump()
+    assert pair.gateway.can_pump() and not pair.gateway.lay(b"12345678")
     with pytest.raises(LinkBroken):
         pair.gateway.pump()
     assert pair.shard.receive() is None
@@ -243,3 +248,49 @@ def test_limits_for_compiled_code_are_the_same() -> None:
     assert stated
     for name, value in stated:
         assert getattr(limits, name.strip()) == int(value)
+
+
+def produce(end: RingEnd) -> None:
+    """Numbered batches of many sizes, by every way into the ring, without end."""
+    for number in itertools.count():
+        batch = struct.pack("<Q", number) * SIZES[number % len(SIZES)]
+        if number % 2:
+            end.send(batch)
+        else:
+            for piece in (batch[:len(batch) // 2 & ~7], batch[len(batch) // 2 & ~7:]):
+                if piece and not end.lay(piece):
+                    end.commit()
+                    end.send(piece)
+            end.commit()
+        while end.pending_bytes:
+            end.pump()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_producer_that_is_killed_at_any_instant_leaves_nothing_but_whole_batches(pair: Pair, seed: int) -> None:
+    rng = random.Random(seed)
+    left = rng.randrange(40)
+    producer = os.fork()
+    if producer == 0:
+        try:
+            produce(pair.gateway)
+        finally:
+            os._exit(1)
+    words: list[int] = []
+    try:
+        deadline = time.monotonic() + 10
+        while left and time.monotonic() < deadline:
+            view = pair.shard.receive()
+            if view is not None:
+                left -= 1
+                words += memoryview(view).cast("Q")
+        time.sleep(rng.random() / 500)
+    finally:
+        os.kill(producer, signal.SIGKILL)
+        os.waitpid(producer, 0)
+    while (view := pair.shard.receive()) is not None:
+        words += memoryview(view).cast("Q")
+    assert left == 0
+    counts = [(number, len(list(run))) for number, run in itertools.groupby(words)]
+    assert [number for number, _ in counts] == list(range(len(counts)))
+    assert [count for number, count in counts[:-1]] == [SIZES[number % len(SIZES)] for number, _ in counts[:-1]]
