@@ -2,7 +2,7 @@
 
 `CommitCycle` is the state machine, without threads, clock or disk: it says which ticket
 to synchronise next. `GroupCommit` drives it with two thin threads: one synchronises
-commits, the other does the store's chores, so that sealing a segment never delays a
+commits, through log/handover.pyx, the other does the store's chores, so that sealing a segment never delays a
 confirm. A failed synchronisation is never repeated: a page that failed may be marked
 clean already, so asking again would lie. The process has to exit then.
 """
@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
+
+from log.disk import Disk
+from log.handover import ASK_PYTHON, SyncHandover
 
 if TYPE_CHECKING:
     from log.chores import Chore
@@ -42,6 +46,14 @@ class CommitTicket:
             self.segments[0].disk.synchronise_directory(directory)
         for segment in self.segments:
             segment.named = True
+
+    def descriptor(self) -> int:
+        """The one file to synchronise; ASK_PYTHON where there is more to do, or the disk has its own way."""
+        if len(self.segments) != 1:
+            return ASK_PYTHON
+        (segment,) = self.segments
+        real = getattr(segment.disk.synchronise, "__func__", None) is Disk.synchronise
+        return segment.data_descriptor if real and segment.named and segment.data_descriptor >= 0 else ASK_PYTHON
 
 
 class CommitSource(Protocol):
@@ -106,7 +118,9 @@ class GroupCommit:
         self._loop = loop
         self._on_durable = on_durable
         self._on_failure = on_failure
-        self._tickets: SimpleQueue[CommitTicket | None] = SimpleQueue()
+        self._handover = SyncHandover()
+        self._by_python: CommitTicket | None = None
+        self._error: Exception | None = None        # of that
         self._chores: SimpleQueue[Chore | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._synchronise, name="log sync", daemon=True),
@@ -114,6 +128,7 @@ class GroupCommit:
         ]
 
     def start(self) -> None:
+        self._loop.add_reader(self._handover.finished_descriptor, self._on_synchronised)
         for thread in self._threads:
             thread.start()
         self.request()
@@ -126,27 +141,41 @@ class GroupCommit:
             self._fail(error)
             return
         if ticket is not None:
-            self._tickets.put(ticket)
+            descriptor = ticket.descriptor()
+            if descriptor == ASK_PYTHON:
+                self._by_python = ticket
+            self._handover.ask(descriptor)
         if self.store.has_chores:
             for chore in self.store.take_chores():
                 self._chores.put(chore)
 
     def close(self) -> None:
         """Waits for both threads. What was not requested is left to Store.close."""
-        self._tickets.put(None)
+        self._handover.end()
         self._chores.put(None)
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._handover.finished_descriptor)
 
     def _synchronise(self) -> None:
-        while (ticket := self._tickets.get()) is not None:
+        while self._handover.serve():
+            assert self._by_python is not None
             try:
-                ticket.synchronise()
-            except Exception as error:      # whatever it is: without this thread nothing is confirmed ever again
-                self._call(self._fail, error)
-                return
-            self._call(self._finish)
+                self._by_python.synchronise()
+            except Exception as error:      # whatever it is: nothing is confirmed ever again
+                self._error = error
+            self._handover.finish()
+
+    def _on_synchronised(self) -> None:
+        number = self._handover.take()
+        if number:
+            self._fail(OSError(number, os.strerror(number)))
+        elif self._error is not None:
+            self._fail(self._error)
+        else:
+            self._finish()
 
     def _tidy_up(self) -> None:
         while (chore := self._chores.get()) is not None:

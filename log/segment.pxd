@@ -68,7 +68,7 @@ cdef class Segment:
     cdef size_t data_mapped_bytes
     cdef size_t index_mapped_bytes
     cdef size_t acks_mapped_bytes
-    cdef int data_descriptor
+    cdef readonly int data_descriptor
     cdef int index_descriptor
     cdef int acks_descriptor
 

@@ -16,6 +16,9 @@ class Segment:
     durable: bool
     in_memory: bool
     named: bool
+    @property
+    def data_descriptor(self) -> int:
+        """-1 where the file is closed."""
     synchronising: bool
     sealing: bool
     sealed: bool

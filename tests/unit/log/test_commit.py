@@ -171,7 +171,7 @@ class Broken(Source):
     def sync_target(self) -> CommitTicket | None:
         found = super().sync_target()
         if found is not None and self.ticket:
-            found.segments = [None]     # type: ignore[list-item]
+            found.segments = [None, None]   # type: ignore[list-item]
         return found
 
     def take_chores(self) -> list[Any]:
