@@ -74,6 +74,10 @@ class LinkEnd(Protocol):
 
     def send(self, batch: Buffer) -> int:
         """Takes a copy of the bytes; returns the batch's number, from 1. A closed end drops them."""
+    def send_quietly(self, batch: Buffer) -> int:
+        """As send, but a peer that sleeps may go on doing so until the next send, or `wake_peer`."""
+    def wake_peer(self) -> None:
+        """It takes what was sent quietly, if it has not yet."""
     def receive(self) -> memoryview | None:
         """The next whole batch, valid until the next receive or release."""
     def release(self) -> None:

@@ -24,6 +24,7 @@ cdef class RingEnd:
     cdef public object on_broken    # called where a send finds that the consumer's position is not possible; or None
     cdef _Mapping _mapping
     cdef Doorbell _peer_bell
+    cdef bint _quiet                # the peer is not woken for what is being sent
     cdef object _pending            # deque of [bytes, offset of what is not yet in the ring]
     # sending
     cdef uint8_t *_out

@@ -232,6 +232,17 @@ cdef class RingEnd:
             self.on_broken()
         return size
 
+    def send_quietly(self, batch):
+        self._quiet = True
+        try:
+            return self.send(batch)
+        finally:
+            self._quiet = False
+
+    def wake_peer(self):
+        if not self.closed:
+            self._peer_bell.ring()
+
     cdef uint8_t *extend(self, size_t n) noexcept:
         cdef uint64_t laid = self._laid_bytes + n
         cdef uint64_t used
@@ -360,7 +371,8 @@ cdef class RingEnd:
             flag_store(self._out_waiting, 0)
         if self._head != started:
             store_release(self._out_head, self._head)
-            self._peer_bell.ring()
+            if not self._quiet:
+                self._peer_bell.ring()
         return written
 
     cdef uint64_t _room(self) except? 0xFFFFFFFFFFFFFFFF:

@@ -15,6 +15,8 @@ cdef class LinkTurns:
     cdef public bint _closed
     cdef Py_ssize_t _first
 
+    cpdef int began(self) except -1
+    cpdef int rest(self) except -1
     cdef tuple in_order(self)
     cdef int serve(self, end) except -1
     cdef bint work_left(self) except -1

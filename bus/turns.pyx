@@ -47,6 +47,21 @@ cdef class LinkTurns:
             self._scheduled = True
             self._turn()
 
+    cpdef int began(self) except -1:
+        """The process works, without a turn of its links: nobody needs to ring. `rest` must follow."""
+        if self._doorbell is not None:
+            self._doorbell.awake()
+        return 0
+
+    cpdef int rest(self) except -1:
+        """The end of such work. What peers have answered meanwhile is taken now, without a bell and a look at the loop."""
+        if self._closed or self._scheduled or self._doorbell is None:
+            return 0
+        self._doorbell.sleep()
+        if self.work_left():
+            self._turn()
+        return 0
+
     def _turn(self):
         cdef tuple ends
         cdef Py_ssize_t i, count

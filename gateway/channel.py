@@ -4,7 +4,7 @@ The compiled core under it has the messages; this has what clients say about que
 gateway/handlers/ call it. Never touches a message, never writes to a socket.
 """
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from amqp091 import methods, refusals
 from amqp091.constants import BASIC_PUBLISH
@@ -21,6 +21,8 @@ from topology.model import EXCHANGE, QUEUE, Exchange, Kind, Queue
 if TYPE_CHECKING:
     from gateway.connection import Connection
 
+NO_SLACK_LIMIT: Final = 0xFFFFFFFF
+"""No consumer has a prefetch: none waits for acknowledgements."""
 CONSUMER_CANCEL_NOTIFY = "consumer_cancel_notify"
 
 
@@ -115,11 +117,22 @@ class Channel(ChannelCore):
     def add(self, consumer: Consumer) -> None:
         """The consumer is known from here on, before its shard has answered."""
         self.consumers[consumer.tag] = consumer
+        if consumer.prefetch_count:
+            self.ack_slack = min(self.ack_slack, consumer.prefetch_count // 2)
+
+    def set_prefetch(self, count: int) -> None:
+        """The limit of each consumer, now and later; 0: none."""
+        self.prefetch_count = count
+        for consumer in self.consumers.values():
+            consumer.prefetch_count = count
+        self.ack_slack = count // 2 if count and self.consumers else NO_SLACK_LIMIT
 
     def forget(self, consumer: Consumer) -> None:
         """After the shard's answer to cancel, a refused consume, or a cancellation by the shard."""
         if self.consumers.get(consumer.tag) is consumer:
             del self.consumers[consumer.tag]
+            if not self.consumers:
+                self.ack_slack = NO_SLACK_LIMIT
         if consumer is self.reply_consumer:
             self.reply_consumer = None
             self.reply_to = None

@@ -1,6 +1,7 @@
 """The turn of a gateway. See turn.pyx."""
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
+from bus.turns cimport LinkTurns
 from gateway.core.gateway cimport GatewayCore
 from gateway.core.state cimport ConnectionState
 
@@ -14,13 +15,16 @@ cdef enum:
 cdef class GatewayTurn(GatewayCore):
     cdef readonly object loop
     cdef public object links
+    cdef public LinkTurns turns         # of these links, where a process has them
     cdef readonly object read_buffer    # of all sockets: what it has is handled before the next read
     cdef const uint8_t *read_data       # where that lies
     cdef readonly set _congested        # shards whose links are
     cdef bint _flush_due
+    cdef bint _quiet_due                # end_quiet is
     cdef size_t _unsent_bytes           # of input, since something was sent last
 
     cdef int after_read(self, size_t size_bytes) except -1
     cdef int send(self) except -1
     cdef int write_out(self, ConnectionState connection) except -1
     cdef int send_lent(self) except -1
+    cdef int send_quietly(self, uint32_t shard) except -1

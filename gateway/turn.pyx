@@ -13,6 +13,8 @@ from gateway.core.gateway cimport GatewayCore
 from gateway.core.lent_output cimport drop_output, keep_lent
 from gateway.core.state cimport ConnectionState
 
+QUIET_S = 0.005
+"""For so long at most a shard may not hear of acks: short for whoever looks at a queue, long beside a message."""
 READ_BUFFER_BYTES = READ_BYTES
 EARLY_SEND_BYTES = EARLY_SEND
 
@@ -39,9 +41,18 @@ cdef class GatewayTurn(GatewayCore):
         if not self._flush_due:
             self._flush_due = True
             self.loop.call_soon(self.flush)
+            if self.turns is not None:
+                self.turns.began()
         return 0
 
     def flush(self):
+        try:
+            self.end_turn()
+        finally:
+            if self.turns is not None:
+                self.turns.rest()
+
+    def end_turn(self):
         self._flush_due = False
         self.send()
 
@@ -60,7 +71,10 @@ cdef class GatewayTurn(GatewayCore):
         self.hand_over_rings()
         for shard in range(self.shard_count):
             if (<Batch> self.batches[shard]).size:
-                self.send_outgoing(shard)
+                if self.shards[shard].quiet_bytes == (<Batch> self.batches[shard]).size:
+                    self.send_quietly(shard)
+                else:
+                    self.send_outgoing(shard)
         return 0
 
     cdef int write_out(self, ConnectionState connection) except -1:
@@ -76,11 +90,34 @@ cdef class GatewayTurn(GatewayCore):
             (<object> connection).on_output_lost(error)
         return 0
 
+    cdef int send_quietly(self, uint32_t shard) except -1:
+        """Acks that nobody waits for: the shard learns of them when it next wakes, or soon enough."""
+        link = self.links.get(shard)
+        if link is None:
+            return 0
+        link.send_quietly(self.batches[shard])
+        self.sent(shard, link.next_batch_number)
+        if not self._quiet_due:
+            self._quiet_due = True
+            self.loop.call_later(QUIET_S, self.end_quiet)
+        return 0
+
+    def end_quiet(self):
+        cdef uint32_t shard
+        self._quiet_due = False
+        for shard in range(self.shard_count):
+            if self.shards[shard].quiet_count:
+                self.shards[shard].quiet_count = 0
+                link = self.links.get(shard)
+                if link is not None:
+                    link.wake_peer()
+
     def send_outgoing(self, uint32_t shard):
         link = self.links.get(shard)
         if link is None:
             return                      # publishes that wait for it
         link.send(self.batches[shard])
+        self.shards[shard].quiet_count = 0
         self.sent(shard, link.next_batch_number)
         if link.congested and shard not in self._congested:
             self._congested.add(shard)

@@ -69,8 +69,8 @@ async def run(context: ProcessContext) -> None:
         if message["role"] == "catalog":
             catalog.catalog_restarted()
 
-    gateway.links = links = context.make_links(
-        gateway.on_link_batch, gateway.on_link_up, gateway.on_link_down, gateway.on_link_writable, gateway.flush
+    gateway.turns = gateway.links = links = context.make_links(
+        gateway.on_link_batch, gateway.on_link_up, gateway.on_link_down, gateway.on_link_writable, gateway.end_turn
     )
     await control.start()
     await catalog.start()

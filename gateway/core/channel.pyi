@@ -11,6 +11,8 @@ class ChannelCore:
     """channel.close was sent, or is about to be: everything but close and close-ok is dropped."""
     notify_settled: bool
     """Call on_settled after acks: set while the channel has a channel-wide prefetch."""
+    ack_slack: int
+    """With fewer unacknowledged deliveries than this, no consumer of the channel waits for its acknowledgements."""
     reply_to: bytes | None
     """The name of its reply queue while it consumes from one: what publishes with the reply-to amq.rabbitmq.reply-to
     say instead. At most 255 bytes."""

@@ -32,6 +32,7 @@ cdef class ChannelCore(ChannelState):
         enter_channel(connection, self, <unsigned short> number)
         self.connection = connection
         self.gateway = connection.gateway
+        self.ack_slack = 0xFFFFFFFF
         self.number = <unsigned short> number
         self.handle = take_handle(&self.gateway.channels, <void *> <PyObject *> self)
         Py_INCREF(self)

@@ -82,6 +82,7 @@ cdef class GatewayCore(GatewayState):
 
     def sent(self, uint32_t shard, uint64_t next_batch_number):
         self.shard_at(shard).next_batch = next_batch_number
+        self.shards[shard].quiet_bytes = 0
         (<Batch> self.batches[shard]).clear()
 
     def request(self, uint32_t shard, uint32_t request_id, const uint8_t[::1] document not None):
@@ -239,6 +240,7 @@ cdef class GatewayCore(GatewayState):
         if state.up:
             raise ValueError(f"shard {shard} is up")
         state.lost = True
+        state.quiet_bytes = 0
         (<Batch> self.batches[shard]).clear()
         try:
             refuse_in_flight(self, shard)
@@ -253,6 +255,8 @@ cdef class GatewayCore(GatewayState):
         state.up = False
         state.lost = False
         state.congested = False
+        state.quiet_bytes = 0
+        state.quiet_count = 0
         (<Batch> self.batches[shard]).clear()
         self.rings[shard] = None
         self.ended_files.extend((<dict> self.lent_files[shard]).values())

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from amqp091.scanner cimport Settle, parse_settle
 from bus.records cimport (
-    OUTCOME_ACK, OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED, SETTLE_CONFIRM, SETTLE_MULTIPLE,
+    OUTCOME_ACK, OUTCOME_REJECT, OUTCOME_REQUEUE, OUTCOME_REQUEUE_FAILED, SETTLE_CONFIRM, SETTLE_MULTIPLE, SettleRecord,
 )
 from gateway.core.confirms cimport LEVEL_PROCESSED, open_publish, push_run
 from gateway.core.outgoing cimport append_settle
@@ -25,6 +25,7 @@ cdef enum:
     METHOD_ACK = 80
     METHOD_REJECT = 90
     CLASS_BASIC = 60
+    QUIET_ACKS_MAX = 256        # a shard hears of more at once: it keeps their messages, and their bodies may be large
 
 
 cdef int settle(ChannelState channel, const uint8_t *payload, size_t n) except -1:
@@ -67,6 +68,8 @@ cdef int settle_one(ChannelState channel, uint32_t index, uint16_t outcome) exce
     if not flags_of(place) & FLAG_STALE:
         append_settle(channel.gateway, shard_of(place), channel.handle, sequence_of(place), outcome, 0)
     drop_unacked(&channel.unacked, index)
+    if outcome == OUTCOME_ACK and not flags_of(place) & FLAG_STALE:
+        note_ack(channel, &channel.gateway.shards[shard_of(place)], 1)
     trim_unacked(&channel.unacked)
     list_settled(channel)
     return 0
@@ -79,6 +82,7 @@ cdef int settle_up_to(ChannelState channel, uint32_t last, uint16_t outcome) exc
     cdef uint32_t i, shard
     cdef uint32_t low = channel.gateway.shard_count, high = 0
     cdef uint64_t place
+    cdef uint32_t count = ring.count
     for i in range(ring.head, last + 1):
         place = ring.entries[i].place
         if place:
@@ -88,13 +92,24 @@ cdef int settle_up_to(ChannelState channel, uint32_t last, uint16_t outcome) exc
                 low = shard if shard < low else low
                 high = shard if shard > high else high
             drop_unacked(ring, i)
+    count -= ring.count
     trim_unacked(ring)
     list_settled(channel)
     for shard in range(low, high + 1):
         if shards[shard].mark:
             append_settle(channel.gateway, shard, channel.handle, shards[shard].mark, outcome, SETTLE_MULTIPLE)
+            if outcome == OUTCOME_ACK:
+                note_ack(channel, &shards[shard], count)
             shards[shard].mark = 0
     return 0
+
+
+cdef inline void note_ack(ChannelState channel, ShardState *shard, uint32_t count) noexcept:
+    """Can the shard do without hearing of this soon? It holds no message back for want of it where no consumer of the
+    channel is near its prefetch, also if it has not heard of the acks before."""
+    shard.quiet_count += count
+    if shard.quiet_count <= QUIET_ACKS_MAX and channel.unacked.count + shard.quiet_count <= channel.ack_slack:
+        shard.quiet_bytes += sizeof(SettleRecord)
 
 
 cdef int requeue_all(ChannelState channel) except -1:

@@ -13,6 +13,8 @@ from gateway.core.unacked cimport UnackedRing
 cdef struct ShardState:
     uint64_t next_batch         # the number that the outgoing batch will get
     uint64_t reserved_batch     # and that of the batch in which there was room for the last publish
+    size_t quiet_bytes          # of the outgoing batch: acks that the shard may learn of later
+    uint64_t quiet_count        # deliveries whose acks it was sent without being woken, or will be
     uint64_t mark               # scratch of one call: highest sequence settled, or seen
     RunQueue runs[LEVEL_COUNT]
     bint up
@@ -165,6 +167,7 @@ cdef class ChannelState:
     cdef readonly uint16_t number
     cdef public bint closing
     cdef public bint notify_settled
+    cdef public uint32_t ack_slack      # with fewer unacknowledged deliveries, no consumer of it waits for acks
     cdef public bytes reply_to          # the name of its reply queue, or None
     cdef bint is_closed
     cdef bint is_confirming

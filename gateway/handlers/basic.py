@@ -43,9 +43,7 @@ async def qos(channel: Channel, method: BasicQos) -> None:
     if method.global_:
         await channel.set_limits(count=count)
     else:
-        channel.prefetch_count = count
-        for consumer in consumers:
-            consumer.prefetch_count = count
+        channel.set_prefetch(count)
         await channel.set_limits(count=NO_LIMIT, consumer_prefetch=count)
     if not looser:
         channel.send(BasicQosOk())

@@ -93,6 +93,13 @@ class World:
         slot = BELLS.index((role, index))
         return Doorbell(map_board(str(self.directory / "board")), slot, self._descriptors[slot])
 
+    def rings(self, role: str, index: int = 0) -> int:
+        """How often its bell was rung since it was looked at last."""
+        try:
+            return os.eventfd_read(self._descriptors[BELLS.index((role, index))])
+        except BlockingIOError:
+            return 0
+
     def side(self, role: str, incarnation: int = 1, index: int = 0) -> Side:
         side = Side(self, role, incarnation, index)
         if self.kind == ZEROMQ and role == "shard":

@@ -95,6 +95,8 @@ class Link:
         self.peer = peer
         self.next_batch_number = 1
         self.congested = False
+        self.quiet_count = 0                # batches sent without waking the shard
+        self.woken_count = 0
         self.records: list[Any] = []        # but for the word that all consumers are attached
         self.attached_count = 0
         self.answers: dict[str, Any] = {
@@ -116,6 +118,13 @@ class Link:
                 if answer is not None:
                     self.bench.gateway.loop.call_soon(self.say, response(record.request_id, answer))
         return number
+
+    def send_quietly(self, batch: Any) -> int:
+        self.quiet_count += 1
+        return self.send(batch)
+
+    def wake_peer(self) -> None:
+        self.woken_count += 1
 
     def say(self, records: bytes) -> None:
         """A batch to the gateway."""
