@@ -43,6 +43,7 @@ cdef enum:
     PUBLISH_PERSISTENT = 1      # delivery-mode 2
     PUBLISH_CONFIRM = 2         # the channel is in confirm mode
     PUBLISH_DELAYED = 4         # not ready before a time that stands behind the fixed fields
+    PUBLISH_APART = 16          # the body is in a room of the gateway: a LentBody behind the fixed fields says where
     PUBLISH_DIED = 8            # x-death and its kin in its headers are this broker's: only shards say so
     # flags of SETTLE
     SETTLE_MULTIPLE = 1
@@ -73,7 +74,7 @@ cdef packed struct RecordHeader:
 
 
 # A message for one or more queues of one shard: 40 bytes, with PUBLISH_DELAYED
-# not_before_ms (8 bytes, wall clock), then queue_count queue ids of 4 bytes
+# not_before_ms (8 bytes, wall clock), with PUBLISH_APART a LentBody (and no body at the end), then queue_count queue ids of 4 bytes
 # (padded to 8), then exchange, routing key, properties (property flags and list
 # as they came in the content header), body; padded.
 cdef packed struct PublishRecord:
@@ -146,7 +147,8 @@ cdef packed struct DeliverRecord:
 
 # Where the body of a lent delivery lies: 16 bytes. The shard has told of the file in
 # an event "lend" before, and leaves these bytes as they are until the gateway has
-# given the batch back to the link.
+# given the batch back to the link. In a publish: where in a room that the shard has
+# given in an event "room"; the gateway leaves these bytes as they are for good.
 cdef packed struct LentBody:
     uint64_t file               # the number that the event gave it
     uint64_t position           # of the body's first byte

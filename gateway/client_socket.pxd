@@ -1,6 +1,7 @@
 """The way of bytes between a client's socket and its connection. See client_socket.pyx."""
 from libc.stdint cimport uint64_t
 
+from bus.room cimport Room
 from gateway.core.connection cimport ConnectionCore
 from gateway.turn cimport GatewayTurn
 
@@ -11,6 +12,7 @@ cdef class ClientSocket:
     cdef readonly object _transport
     cdef int _descriptor                # -1: what is written has to pass the transport
     cdef bint _reading
+    cdef Room _room                     # that the next read goes to, or None
     cdef public bint _finished
     cdef readonly uint64_t received_bytes
     cdef readonly uint64_t sent_bytes

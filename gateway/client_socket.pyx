@@ -9,6 +9,7 @@ from libc.stdint cimport uint64_t
 from bus.batch cimport Batch
 from gateway.core.connection cimport ConnectionCore
 from gateway.core.lent_output cimport send_straight
+from gateway.core.rooms cimport room_for
 from gateway.turn cimport GatewayTurn
 
 cdef extern from "sys/socket.h" nogil:
@@ -30,6 +31,13 @@ cdef class ClientSocket:
         self._connection = connection
 
     def get_buffer(self, sizehint):
+        cdef ConnectionCore connection = self._connection
+        self._room = None
+        # what is encrypted is not read by the transport to where this says, but copied there
+        if self._descriptor >= 0 and (connection.large_shard or connection.room is not None):
+            self._room = room_for(connection)
+            if self._room is not None:
+                return self._room
         return self._gateway.read_buffer
 
     def buffer_updated(self, size_t nbytes):
@@ -39,7 +47,10 @@ cdef class ClientSocket:
         if connection.pauses:
             self.stop_reading()
         try:
-            connection.receive_bytes(gateway.read_data, nbytes)
+            if self._room is not None:
+                connection.receive_in_room(self._room, nbytes)
+            else:
+                connection.receive_bytes(gateway.read_data, nbytes)
         except Exception as error:      # a bug in a handler
             connection.crash(error)
         if not connection.is_writable:

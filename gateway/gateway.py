@@ -230,6 +230,9 @@ class Gateway(GatewayTurn):
         if name == "lend":
             self.lend(shard, event["file"], event["path"], event["bytes"])
             return
+        if name == "room":
+            self.room(shard, event["file"], event["path"], event["bytes"], event["start"], event["end"])
+            return
         if name == "lend_end":
             self.lend_end(shard, event["file"])
             return

@@ -12,7 +12,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 cimport log.formats as formats
 from log.formats cimport NO_TTL as C_NO_TTL
 from log.formats cimport FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord
-from log.store cimport Entry, Message, Store
+from log.store cimport Entry, Message, Store, body_of, head_bytes_of
 
 from log.formats import ENTRY_DTYPE
 
@@ -55,6 +55,8 @@ def append(Store store not None, bint durable, message, queue_ids, numbers, attr
     m.handed_over = False
     m.ttl_ms = message.ttl_ms
     m.received_at_ms = message.received_at_ms
+    m.apart = NULL
+    m.room = NULL
     result = np.zeros(ids.shape[0], ENTRY_DTYPE)
     entries = result.view(np.uint8)
     queue_attributes = np.zeros(len(ids), np.uint32) if attributes is None else np.ascontiguousarray(attributes, np.uint32)
@@ -78,7 +80,8 @@ def read(Store store not None, entry):
     cdef Message m
     if not store.read(&e, &m):
         return None
-    content = <bytes> (<const char *> m.content)[:m.content_bytes]
+    content = (
+        <bytes> (<const char *> m.content)[:head_bytes_of(&m)] + <bytes> (<const char *> body_of(&m))[:m.body_bytes])
     exchange_end = <Py_ssize_t> m.exchange_bytes
     key_end = exchange_end + m.routing_key_bytes
     properties_end = key_end + m.properties_bytes
@@ -134,6 +137,8 @@ def append_many(Store store not None, bint durable, bytes content not None, uint
     m.delayed = m.died = m.handed_over = False
     m.ttl_ms = C_NO_TTL
     m.received_at_ms = 1
+    m.apart = NULL
+    m.room = NULL
     for i in range(count):
         number = first_number + i
         store.append(durable, &m, &queue_id, &number, NULL, 1, entries + i)

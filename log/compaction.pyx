@@ -135,7 +135,7 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
         store.compacting_slot = slot
         return 0
     record = <const StoredRecord *> (segment.data + <uint64_t> position8 * 8)
-    describe(record, &message)
+    describe(segment.data, record, &message)
     numbers = <uint64_t *> malloc(<size_t> n * (sizeof(uint64_t) + sizeof(Entry) + 3 * sizeof(uint32_t)))
     if numbers == NULL:
         raise MemoryError()

@@ -42,8 +42,9 @@ A record of the data file, at a multiple of 8, padded with zeros to a multiple o
     offset  size  field
          0     4  record_bytes      whole record with padding
          4     4  crc32c            seeded with the salt: of (position / 8, record_bytes), then bytes 8 to the end
-         8     1  kind              RECORD_MESSAGE
-         9     1  flags             RECORD_PERSISTENT, RECORD_COPIED, RECORD_DELAYED, RECORD_DIED, RECORD_IDENTIFIER
+         8     1  kind              RECORD_MESSAGE, RECORD_ROOM
+         9     1  flags             RECORD_PERSISTENT, RECORD_COPIED, RECORD_DELAYED, RECORD_DIED, RECORD_IDENTIFIER,
+                                    RECORD_APART
         10     2  reserved          0
         12     4  first_slot        slot of the first queue below; the others follow
         16     8  received_at_ms    wall clock; RECORD_DELAYED: the time before which it is not ready
@@ -62,6 +63,12 @@ A record with RECORD_IDENTIFIER is no message: its body is the id of one (shards
 received at received_at_ms by the queue whose window of ids the one queue of this record is. It has the entry number
 that the message has in its queue, lies in the same segment as the message, behind it, and goes with the window, not
 with the message.
+
+A record with RECORD_APART has its body elsewhere in the same file: the content ends with the properties, and the last
+eight bytes of the record say where (the position of the body's first byte). Its checksum covers the record, not the body. A
+RECORD_ROOM without queues is where such bodies lie: room for what a gateway reads from sockets (log/store.pyx: open_room).
+Its checksum covers its head alone. Both are only in transient segments in memory, which no broker finds that starts: what
+was written there before a process died is there as it was written.
 
 The attributes of a queue in a record (version 1: always 0):
 
@@ -106,11 +113,13 @@ HEADER_COPY_OFFSET: Final = 2048         # a second copy of the first 64 bytes, 
 
 SEGMENT_DURABLE: Final = 1
 RECORD_MESSAGE: Final = 1
+RECORD_ROOM: Final = 2
 RECORD_PERSISTENT: Final = 1             # delivery-mode 2
 RECORD_COPIED: Final = 2                 # moved here by compaction
 RECORD_DELAYED: Final = 4                # not ready before received_at_ms
 RECORD_DIED: Final = 8                   # a dead letter: x-death and its kin in its headers are the broker's own
 RECORD_IDENTIFIER: Final = 16            # the id of a message, in a window of ids
+RECORD_APART: Final = 32                 # the body lies elsewhere in the file
 RECORD_QUEUE_SETTLED: Final = 1 << 31
 RECORD_QUEUE_TTL_IN_SECONDS: Final = 1 << 30
 INDEX_COPIED: Final = 1

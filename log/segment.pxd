@@ -59,6 +59,9 @@ cdef class Segment:
     cdef public bint sealed                         # complete on the disk; its descriptors are not needed
     cdef public bint sealing                        # a chore has it: the mappings must stay
     cdef public uint32_t lent                       # batches under way that name bodies in it
+    cdef readonly uint64_t room_bytes               # in it, for a gateway to read into: as Store.open_room made it
+    cdef public bint given                          # a gateway writes there
+    cdef public bint spoiled                        # somebody who is not heard any more may write there: not used again
     cdef public set borrowers                       # who has been told of its data file; None: nobody
     # Where compaction has copied entries to: sorted slots, and for each place << 32 | slot, or a FORWARD_ constant.
     cdef uint32_t *forward_slots
@@ -85,20 +88,27 @@ cdef class Segment:
         return self.data
 
     cdef bint fits(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil
+    cdef bint takes_apart(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil
     cdef bint could_hold(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil
     cdef int reserve(self, uint64_t record_bytes, uint32_t queue_count, uint64_t populate_bytes) except -1
     cdef int forward_prepare(self) except -1
     cdef int64_t forward_find(self, uint32_t slot) noexcept nogil
     cdef bint valid(self, uint64_t position) noexcept nogil
     cdef int flush(self) except -1
-    cdef uint32_t write_content(self, uint64_t position, const StoredRecord *record, const uint8_t *content,
-                                uint64_t content_bytes) except? 0xFFFFFFFF
+    cdef uint32_t write_content(self, uint64_t position, const StoredRecord *record, const uint8_t *head,
+                                uint64_t head_bytes, const uint8_t *body, uint64_t body_bytes) except? 0xFFFFFFFF
+    cdef int lay_room(self, uint64_t room_bytes) except -1
     cdef int write(self, const uint8_t *source, uint64_t n, uint64_t position) except -1
     cdef void release(self) noexcept nogil
     cdef void release_mappings(self) noexcept nogil
     cdef void release_descriptors(self) noexcept nogil
 
 
+# Where in a room a gateway reads to: behind the head of its record.
+cdef enum:
+    ROOM_START = 4096 + 64
+
+cdef uint32_t room_at(uint32_t salt, const uint8_t *data, uint64_t position, uint64_t end) noexcept nogil
 cdef uint32_t record_checksum(uint32_t salt, uint64_t position, const StoredRecord *record) noexcept nogil
 cdef uint32_t plausible_record(const uint8_t *data, uint64_t position, uint64_t end) noexcept nogil
 

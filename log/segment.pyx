@@ -16,8 +16,8 @@ from libc.string cimport memcpy, memset
 
 from log.checksum cimport crc32c
 from log.formats cimport (
-    ACKNOWLEDGED, FORMAT_VERSION, HEADER_BYTES, INDEX_IDENTIFIER, INDEX_SETTLED, MOVED, RECORD_BYTES_MAX,
-    RECORD_MESSAGE, SEAL_MAGIC, SEAL_OFFSET, SEGMENT_DURABLE, FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord,
+    ACKNOWLEDGED, FORMAT_VERSION, HEADER_BYTES, INDEX_IDENTIFIER, INDEX_SETTLED, MOVED, RECORD_APART, RECORD_BYTES_MAX,
+    RECORD_MESSAGE, RECORD_ROOM, SEAL_MAGIC, SEAL_OFFSET, SEGMENT_DURABLE, FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord,
 )
 from log.formats import HEADER_COPY_OFFSET, INDEX_DTYPE
 from log.formats import MAGIC_ACKS as _MAGIC_ACKS
@@ -78,11 +78,32 @@ cdef uint32_t plausible_record(const uint8_t *data, uint64_t position, uint64_t 
         return 0
     needed = (
         sizeof(StoredRecord) + <uint64_t> record.queue_count * sizeof(RecordQueue) + record.exchange_bytes
-        + record.routing_key_bytes + <uint64_t> record.properties_bytes + record.body_bytes
+        + record.routing_key_bytes + <uint64_t> record.properties_bytes
     )
-    if rounded(needed, 8) != record.record_bytes:
+    if record.flags & RECORD_APART:
+        if rounded(needed, 8) + sizeof(uint64_t) != record.record_bytes:
+            return 0
+        needed = (<const uint64_t *> (data + position + record.record_bytes))[-1]
+        if needed < HEADER_BYTES or needed > end or record.body_bytes > end - needed:
+            return 0
+    elif rounded(needed + record.body_bytes, 8) != record.record_bytes:
         return 0
     return record.record_bytes
+
+
+cdef uint32_t room_at(uint32_t salt, const uint8_t *data, uint64_t position, uint64_t end) noexcept nogil:
+    """The size of the room whose record begins at the position, 0 where none does."""
+    cdef const StoredRecord *record = <const StoredRecord *> (data + position)
+    if position + sizeof(StoredRecord) > end or record.kind != RECORD_ROOM or record.record_bytes & 7:
+        return 0
+    if record.record_bytes < sizeof(StoredRecord) or record.record_bytes > end - position:
+        return 0
+    return record.record_bytes if room_checksum(salt, position, record) == record.crc32c else 0
+
+
+cdef uint32_t room_checksum(uint32_t salt, uint64_t position, const StoredRecord *record) noexcept nogil:
+    cdef uint64_t place = (position // 8) | (<uint64_t> record.record_bytes << 32)
+    return crc32c(crc32c(salt, &place, 8), (<const uint8_t *> record) + 8, sizeof(StoredRecord) - 8)
 
 
 def segment_path(directory: str, number: int, kind: str) -> str:
@@ -255,6 +276,14 @@ cdef class Segment:
             and <uint64_t> self.slots_used + queue_count <= self.slots_capacity
         )
 
+    cdef bint takes_apart(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil:
+        """Whether it takes the record of a message that lies in its room."""
+        return (
+            self.state == SEGMENT_ACTIVE and self.room_bytes != 0
+            and self.data_used_bytes + record_bytes <= self.data_ready_bytes
+            and <uint64_t> self.slots_used + queue_count <= self.slots_ready
+        )
+
     cdef bint could_hold(self, uint64_t record_bytes, uint32_t queue_count) noexcept nogil:
         """Whether the record would fit if the segment were empty."""
         return HEADER_BYTES + record_bytes <= self.data_capacity_bytes and queue_count <= self.slots_capacity
@@ -294,17 +323,38 @@ cdef class Segment:
             self.flushed_bytes = self.data_used_bytes
         return 0
 
-    cdef uint32_t write_content(self, uint64_t position, const StoredRecord *record, const uint8_t *content,
-                                uint64_t content_bytes) except? 0xFFFFFFFF:
+    cdef int lay_room(self, uint64_t room_bytes) except -1:
+        """An empty segment begins with room for so many bytes (a multiple of 8), all of it and of the rest allocated."""
+        cdef StoredRecord *record
+        self.grow(self.data_capacity_bytes, self.slots_capacity)
+        if self.data_ready_bytes < self.data_capacity_bytes or self.slots_ready < self.slots_capacity:
+            populate(self.data, HEADER_BYTES, self.data_capacity_bytes)
+            populate(self.index, HEADER_BYTES, HEADER_BYTES + <size_t> self.slots_capacity * sizeof(IndexEntry))
+            populate(self.acks, HEADER_BYTES, HEADER_BYTES + self.slots_capacity)
+            self.data_ready_bytes = self.data_capacity_bytes
+            self.slots_ready = self.slots_capacity
+        record = <StoredRecord *> (self.data + HEADER_BYTES)
+        memset(record, 0, ROOM_START - HEADER_BYTES)
+        record.record_bytes = <uint32_t> (ROOM_START - HEADER_BYTES + room_bytes)
+        record.kind = RECORD_ROOM
+        record.crc32c = room_checksum(self.salt, HEADER_BYTES, record)
+        self.data_used_bytes = ROOM_START + room_bytes
+        self.room_bytes = room_bytes
+        return 0
+
+    cdef uint32_t write_content(self, uint64_t position, const StoredRecord *record, const uint8_t *head,
+                                uint64_t head_bytes, const uint8_t *body, uint64_t body_bytes) except? 0xFFFFFFFF:
         """The content of a record, and its padding, to the file; returns the checksum of the whole record."""
-        cdef uint64_t head_bytes = sizeof(StoredRecord) + <uint64_t> record.queue_count * sizeof(RecordQueue)
+        cdef uint64_t fields_bytes = sizeof(StoredRecord) + <uint64_t> record.queue_count * sizeof(RecordQueue)
         cdef uint64_t padding = 0
         cdef uint64_t place = (position // 8) | (<uint64_t> record.record_bytes << 32)
-        cdef uint64_t padding_bytes = record.record_bytes - head_bytes - content_bytes
-        cdef uint32_t checksum = crc32c(crc32c(self.salt, &place, 8), (<const uint8_t *> record) + 8, head_bytes - 8)
-        checksum = crc32c(crc32c(checksum, content, content_bytes), &padding, padding_bytes)
-        self.write(content, content_bytes, position + head_bytes)
-        self.write(<const uint8_t *> &padding, padding_bytes, position + head_bytes + content_bytes)
+        cdef uint64_t padding_bytes = record.record_bytes - fields_bytes - head_bytes - body_bytes
+        cdef uint32_t checksum = crc32c(crc32c(self.salt, &place, 8), (<const uint8_t *> record) + 8, fields_bytes - 8)
+        checksum = crc32c(crc32c(crc32c(checksum, head, head_bytes), body, body_bytes), &padding, padding_bytes)
+        position += fields_bytes
+        self.write(head, head_bytes, position)
+        self.write(body, body_bytes, position + head_bytes)
+        self.write(<const uint8_t *> &padding, padding_bytes, position + head_bytes + body_bytes)
         return checksum
 
     cdef int write(self, const uint8_t *source, uint64_t n, uint64_t position) except -1:
@@ -517,6 +567,13 @@ cdef class Segment:
             while position + sizeof(StoredRecord) <= end:
                 record_bytes = plausible_record(self.data, position, end)
                 record = <const StoredRecord *> (self.data + position)
+                if record_bytes == 0:
+                    record_bytes = room_at(self.salt, self.data, position, end)
+                    if record_bytes and position == good_end:
+                        position += record_bytes
+                        good_end = position
+                        continue
+                    record_bytes = 0
                 # A gap of n bytes held at most n / 16 slots.
                 if (
                     record_bytes == 0 or record.first_slot < slots

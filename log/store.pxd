@@ -22,8 +22,8 @@ cdef packed struct Entry:
 # A message as it came (append) or as it is stored (read). On read the pointers go
 # into the mapped segment and stay valid until the next append, acked or compact.
 cdef struct Message:
-    const uint8_t *content      # exchange, routing key, properties, body: one run
-    size_t content_bytes
+    const uint8_t *content      # exchange, routing key, properties, and the body unless it lies apart: one run
+    size_t content_bytes        # of all four, wherever they lie
     uint32_t properties_bytes
     uint32_t body_bytes
     uint8_t exchange_bytes
@@ -36,6 +36,17 @@ cdef struct Message:
     uint32_t queue_count        # as stored: the queues of its record
     uint64_t ttl_ms             # the message's own, NO_TTL: none
     uint64_t received_at_ms     # wall clock
+    const uint8_t *apart        # the body, where it does not lie behind the properties; else NULL
+    void *room                  # append: the Segment in whose room `apart` lies; else NULL
+
+
+cdef inline size_t head_bytes_of(const Message *message) noexcept nogil:
+    """Exchange, routing key and properties."""
+    return message.content_bytes - message.body_bytes
+
+
+cdef inline const uint8_t *body_of(const Message *message) noexcept nogil:
+    return message.apart if message.apart != NULL else message.content + head_bytes_of(message)
 
 
 cdef class Store:
@@ -73,6 +84,11 @@ cdef class Store:
     # The segment that has the stored message's body in its file, and where; None where that is not to be known.
     # Before anybody else reads it there: Segment.flush.
     cdef Segment place_of_body(self, const Entry *entry, const Message *message, uint64_t *position)
+    # A transient segment that begins with room (Segment.room_bytes from ROOM_START on) for a gateway to read into; None
+    # where memory is short. A message in it is appended without its body being copied, as long as there is place.
+    cdef Segment open_room(self)
+    # The gateway writes there no more; `spoiled`: that is not certain.
+    cdef int close_room(self, Segment segment, bint spoiled) except -1
     # One user of the segment's data file (Segment.lent) less.
     cdef int give_back(self, Segment segment) except -1
 
@@ -93,6 +109,7 @@ cdef class Store:
     cdef Segment prepared                           # the next durable segment
     cdef bint preparing
     cdef list spare                                 # transient segments in memory, to be used again
+    cdef list spare_rooms                           # and such that begin with room, the last used one last
     cdef list copied                                # (position, segment): old files that go when the copies are durable
     cdef list dirty                                 # segments with records that no ticket covers
     cdef list synchronising                         # segments of the ticket under way
@@ -129,4 +146,4 @@ cdef class Store:
     cdef int damaged(self, Segment segment, uint32_t slot) except -1
 
 
-cdef void describe(const StoredRecord *record, Message *message) noexcept nogil
+cdef void describe(const uint8_t *data, const StoredRecord *record, Message *message) noexcept nogil

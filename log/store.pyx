@@ -20,11 +20,12 @@ from libc.string cimport memcpy, memset
 from log.formats cimport (
     ACKNOWLEDGED, DELIVERY_COUNT_MAX, ENTRY_DELAYED, ENTRY_EXPIRES, HEADER_BYTES, IDENTIFIER_BYTES, INDEX_COPIED,
     INDEX_DELAYED, INDEX_IDENTIFIER, INDEX_SETTLED, MOVED, NO_TTL, RECORD_BYTES_MAX, RECORD_DELAYED, RECORD_DIED,
-    RECORD_COPIED, RECORD_IDENTIFIER, RECORD_MESSAGE, RECORD_PERSISTENT, IndexEntry, RecordQueue, StoredRecord, time_after, ttl_of,
+    RECORD_APART, RECORD_COPIED, RECORD_IDENTIFIER, RECORD_MESSAGE, RECORD_PERSISTENT, IndexEntry, RecordQueue,
+    StoredRecord, time_after, ttl_of,
 )
 from log.segment cimport (
     FORWARD_ACKNOWLEDGED, FORWARD_DAMAGED, SEGMENT_ACTIVE, SEGMENT_COMPLETE, SEGMENT_FORWARDING, SEGMENT_GONE,
-    Segment, fill_entry, plausible_record, record_checksum,
+    ROOM_START, Segment, fill_entry, plausible_record, record_checksum,
 )
 
 from log.chores import PrepareSegment, RemoveFiles, SealSegment
@@ -50,10 +51,16 @@ cdef enum:
     REWIND_BYTES = 1 << 20
     POPULATED_BYTES_MIN = 64 << 10
     POPULATED_BYTES_MAX = 1 << 20
+    # Of one room: some turns of a gateway, and little enough that a few of them stay in the caches.
+    ROOM_BYTES = 4 << 20
+    # Behind it, for the records of what lies in it: as much as the smallest bodies that are left there need.
+    ROOM_RECORDS_BYTES = 64 << 10
+    ROOM_SLOTS = 1 << 10
+    SPARE_ROOMS_MAX = 2
 
 
-cdef void describe(const StoredRecord *record, Message *message) noexcept nogil:
-    """The message that a record holds."""
+cdef void describe(const uint8_t *data, const StoredRecord *record, Message *message) noexcept nogil:
+    """The message that a plausible record of a segment's data holds."""
     message.content = (<const uint8_t *> (record + 1)) + <size_t> record.queue_count * sizeof(RecordQueue)
     message.properties_bytes = record.properties_bytes
     message.body_bytes = record.body_bytes
@@ -70,10 +77,19 @@ cdef void describe(const StoredRecord *record, Message *message) noexcept nogil:
     message.queue_count = record.queue_count
     message.ttl_ms = record.ttl_ms
     message.received_at_ms = record.received_at_ms
+    message.room = NULL
+    message.apart = NULL
+    if record.flags & RECORD_APART:
+        message.apart = data + (<const uint64_t *> ((<const uint8_t *> record) + record.record_bytes))[-1]
 
 
 cdef inline uint64_t size_of_record(uint64_t content_bytes, uint64_t queue_count) noexcept nogil:
     return (sizeof(StoredRecord) + queue_count * sizeof(RecordQueue) + content_bytes + 7) & ~(<uint64_t> 7)
+
+
+cdef inline uint64_t size_of_apart(const Message *message, uint64_t queue_count) noexcept nogil:
+    """Of a record whose body lies elsewhere."""
+    return size_of_record(head_bytes_of(message), queue_count) + sizeof(uint64_t)
 
 
 cdef uint64_t memory_needed(uint64_t data_bytes, uint64_t queue_count) noexcept nogil:
@@ -99,6 +115,7 @@ cdef class Store:
         self.segments = []
         self.free_places = []
         self.spare = []
+        self.spare_rooms = []
         self.dirty = []
         self.synchronising = []
         self.copied = []
@@ -132,8 +149,16 @@ cdef class Store:
         cdef RecordQueue *queue
         cdef IndexEntry *index
         cdef uint8_t *content
+        cdef uint64_t copied_bytes = message.content_bytes
         cdef uint32_t i, slot, live = queue_count
         cdef bint large
+        flags &= ~RECORD_APART
+        if message.room != NULL and not durable and (<Segment> message.room).takes_apart(
+                size_of_apart(message, queue_count), queue_count):
+            segment = <Segment> message.room
+            record_bytes = size_of_apart(message, queue_count)
+            copied_bytes = head_bytes_of(message)
+            flags |= RECORD_APART
         if queue_count == 0 or record_bytes > RECORD_BYTES_MAX:
             raise ValueError(f"a record of {record_bytes} bytes for {queue_count} queues")
         if segment is None or not segment.fits(record_bytes, queue_count):
@@ -186,12 +211,20 @@ cdef class Store:
             entries[i].priority = message.priority
         content = <uint8_t *> (queue + queue_count)
         if large:
-            record.crc32c = segment.write_content(position, record, message.content, message.content_bytes)
+            record.crc32c = segment.write_content(
+                position, record, message.content, head_bytes_of(message), body_of(message), message.body_bytes)
         else:
-            if message.content_bytes & 7:
+            if copied_bytes & 7:
                 # The last eight bytes first: they hold the padding.
-                (<uint64_t *> ((<uint8_t *> record) + record_bytes - 8))[0] = 0
-            memcpy(content, message.content, message.content_bytes)
+                (<uint64_t *> (content + (copied_bytes & ~(<uint64_t> 7))))[0] = 0
+            if flags & RECORD_APART:
+                memcpy(content, message.content, copied_bytes)
+                (<uint64_t *> ((<uint8_t *> record) + record_bytes))[-1] = message.apart - segment.data
+            elif message.apart != NULL:
+                memcpy(content, message.content, head_bytes_of(message))
+                memcpy(content + head_bytes_of(message), message.apart, message.body_bytes)
+            else:
+                memcpy(content, message.content, copied_bytes)
             record.crc32c = record_checksum(segment.salt, position, record)
         if large:
             segment.flushed_bytes = position + record_bytes
@@ -304,7 +337,7 @@ cdef class Store:
         ):
             self.damaged(segment, slot)
             return 0
-        describe(record, message)
+        describe(segment.data, record, message)
         return 1
 
     cdef Segment place_of_body(self, const Entry *entry, const Message *message, uint64_t *position):
@@ -330,10 +363,55 @@ cdef class Store:
         record = <const StoredRecord *> (data + start)
         if record.body_bytes != message.body_bytes:
             return None
+        if record.flags & RECORD_APART:
+            position[0] = (<const uint64_t *> (data + start + record.record_bytes))[-1]
+            return segment
         position[0] = (
             start + sizeof(StoredRecord) + <uint64_t> record.queue_count * sizeof(RecordQueue)
             + record.exchange_bytes + record.routing_key_bytes + record.properties_bytes)
         return segment
+
+    cdef Segment open_room(self):
+        cdef uint64_t data_bytes = ROOM_START - HEADER_BYTES + ROOM_BYTES + ROOM_RECORDS_BYTES
+        cdef uint64_t needed = data_bytes + ROOM_SLOTS * (sizeof(IndexEntry) + 1) + 3 * HEADER_BYTES
+        cdef Segment segment
+        if self.spare_rooms:
+            segment = <Segment> self.spare_rooms.pop()
+            self.next_salt += 1
+            segment.recycle(self.next_salt, self.clock_ms())
+        else:
+            if (
+                self.memory_bytes + needed > self.transient_bytes_max
+                or self.disk.free_bytes(self.transient_directory) < MEMORY_FREE_BYTES_MIN + needed
+            ):
+                return None
+            parameters = self.segment_parameters(False, directory=self.transient_directory, in_memory=True)
+            parameters.update(data_bytes=data_bytes, slots=ROOM_SLOTS)
+            try:
+                segment = Segment.create(**parameters)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                return None
+            segment.memory_bytes = needed
+            self.memory_bytes += needed
+        segment.given = True
+        self.add(segment)
+        try:
+            segment.lay_room(ROOM_BYTES)
+        except OSError:
+            self.close_room(segment, True)
+            return None
+        return segment
+
+    cdef int close_room(self, Segment segment, bint spoiled) except -1:
+        segment.given = False
+        if spoiled:
+            segment.spoiled = True
+        segment.complete()
+        if segment.live == 0:
+            self.emptied(segment)
+        return 0
 
     cdef int give_back(self, Segment segment) except -1:
         segment.lent -= 1
@@ -563,17 +641,22 @@ cdef class Store:
             self.segments.append(segment)
 
     cdef int emptied(self, Segment segment) except -1:
-        """Nothing in it is live: it goes, or is used again, as soon as nobody reads what was lent of it."""
-        if segment.lent:
-            return 0                # give_back comes here again
+        """Nothing in it is live: it goes, or is used again, as soon as nobody reads what was lent of it, or writes to it."""
+        if segment.lent or segment.given:
+            return 0                # give_back and close_room come here again
         if segment.state == SEGMENT_ACTIVE:
             if not segment.durable and segment.data_used_bytes > REWIND_BYTES:
                 self.next_salt += 1
                 segment.recycle(self.next_salt, self.clock_ms())
             return 0
         if segment.state == SEGMENT_COMPLETE:
-            if segment.in_memory and not segment.verify and segment.forward_slots == NULL and not segment.sealing \
-                    and len(self.spare) < SPARE_SEGMENTS_MAX and segment.data_capacity_bytes <= self.spare_bytes_max:
+            if not segment.in_memory or segment.verify or segment.forward_slots != NULL or segment.sealing \
+                    or segment.spoiled:
+                self.remove_files(segment)
+            elif segment.room_bytes and len(self.spare_rooms) < SPARE_ROOMS_MAX:
+                self.spare_rooms.append(segment)
+            elif segment.room_bytes == 0 and len(self.spare) < SPARE_SEGMENTS_MAX \
+                    and segment.data_capacity_bytes <= self.spare_bytes_max:
                 self.spare.append(segment)
             else:
                 self.remove_files(segment)
@@ -770,10 +853,11 @@ cdef class Store:
             if not isinstance(chore, PrepareSegment):
                 chore.run()
                 chore.finish()
-        for segment in [*self.spare, self.prepared]:
+        for segment in [*self.spare, *self.spare_rooms, self.prepared]:
             if segment is not None:
                 RemoveFiles(segment).run()
         self.spare = []
+        self.spare_rooms = []
         self.prepared = None
         for other in self.segments:
             if other is not None and (<Segment> other).durable and (<Segment> other).state == SEGMENT_COMPLETE:

@@ -98,10 +98,16 @@ class Requests:
         name = event.get("event")
         if name == "credit":
             self._engine.grant(gateway, event["channel"], event["count"])
+        elif name == "room_end":
+            self._end_room(gateway, event.get("file"))
         elif name == "attached":
             self._attached(gateway)
         else:
             raise BadRecord(f"an unknown event {name!r}")
+
+    def _end_room(self, gateway: int, number: Any) -> None:
+        if not isinstance(number, int) or not 0 <= number < 1 << 64 or not self._engine.end_room(gateway, number):
+            raise BadRecord(f"a gateway has no room {number!r}")
 
     def _on_request(self, gateway: int, request_id: int, message: Document) -> None:
         try:

@@ -15,8 +15,10 @@ from bus.batch cimport Batch
 from gateway.core.confirming cimport finish
 from gateway.core.handles cimport free_handle, handle_value, take_handle
 from gateway.core.ingest cimport ingest
+from bus.room cimport Room
 from gateway.core.lent_output cimport keep_lent, send_straight
 from gateway.core.route_stamps cimport hash_of_vhost
+from gateway.core.rooms cimport KEPT_BYTES_MAX, forget_kept
 from gateway.core.state cimport (
     PAUSED_BY_HOLD, PAUSED_BY_METHOD, PAUSED_BY_OUTPUT, PAUSED_BY_PACE, ConnectionState, GatewayState, leave_channel,
     list_credit, reserve_output, spare_output,
@@ -45,8 +47,7 @@ cdef size_t missing_bytes(ConnectionState connection) noexcept nogil:
     return wanted - size if wanted > size else 0
 
 
-cdef int keep(ConnectionState connection, const uint8_t *data, size_t n, size_t room) except -1:
-    """Appends `n` bytes to the backlog, with room made for `room`."""
+cdef int keep(ConnectionState connection, const unsigned char *data, size_t n, size_t room) except -1:
     cdef size_t size = connection.backlog_end - connection.backlog_start
     cdef uint8_t *grown
     if connection.backlog_end + room > connection.backlog_capacity:
@@ -174,6 +175,45 @@ cdef class ConnectionCore(ConnectionState):
             finish(self.gateway)
         return 0
 
+    cdef int receive_in_room(self, Room room, size_t n) except -1:
+        cdef size_t total = room.kept_bytes + n, taken = 0, left
+        cdef const uint8_t *data = room.data + room.position
+        self.check_initialised()
+        if self.processing:
+            raise RuntimeError("receive() was called from a hook of this connection's receive()")
+        if n > room.window_bytes or room.owner is not self:
+            raise ValueError(f"{n} bytes were not read into the window of {room!r}")
+        room.window_bytes = 0
+        room.kept_bytes = 0
+        room.named = False
+        if self.is_closed or self.is_deaf or n == 0:
+            forget_kept(self)
+            return 0
+        self.processing = True
+        self.gateway.reading = room
+        try:
+            ingest(self, data, total, &taken)
+        finally:
+            self.gateway.reading = None
+            self.processing = False
+            left = total - taken
+            if self.is_closed or self.is_deaf:
+                forget_kept(self)
+                drop_backlog(self)
+            elif left and (self.pauses or left > KEPT_BYTES_MAX or self.room is not room):
+                keep(self, data + taken, left, left)
+                left = 0
+            if room.named or left:
+                room.position += taken
+            elif self.room is room:
+                self.large_shard = 0        # nothing of it was large
+            if left and self.room is room:
+                room.kept_bytes = left
+            else:
+                forget_kept(self)
+            finish(self.gateway)
+        return 0
+
     cdef int feed(self, const unsigned char *data, size_t n) except -1:
         cdef size_t missing, taken
         while n and self.backlog_end != self.backlog_start and not self.pauses and not self.is_closed:
@@ -253,6 +293,7 @@ cdef class ConnectionCore(ConnectionState):
         cdef uint32_t handle = self.handle
         self.is_closed = True
         self.closing = True
+        forget_kept(self)
         if handle == 0 or handle_value(&self.gateway.connections, handle) != <void *> <PyObject *> self:
             return
         for number, channel in list(self.channels_by_number.items()):

@@ -17,11 +17,13 @@ from bus.records cimport KIND_EVENT as EVENT
 from bus.records cimport KIND_REQUEST as REQUEST
 from bus.records cimport KIND_RESPONSE as RESPONSE
 from bus.ring cimport RingEnd
+from bus.room cimport Room
 from gateway.core.confirming cimport finish, reach_watermark, refuse_by_record, refuse_in_flight, renumber_runs
 from gateway.core.deliveries cimport deliver, deliver_got, return_credits
 from gateway.core.expecting cimport expect_consumers
 from gateway.core.handles cimport HandleTable, handle_value
 from gateway.core.outgoing cimport append_json
+from gateway.core.rooms cimport drop_rooms
 from gateway.core.state cimport ChannelState, ConnectionState, Consumer, GatewayState, ShardState
 from gateway.core.unacked cimport SHARD_BITS, mark_stale
 
@@ -51,6 +53,8 @@ cdef class GatewayCore(GatewayState):
         self.batches = [Batch() for _ in range(shard_count)]
         self.rings = [None] * shard_count
         self.lent_files = [{} for _ in range(shard_count)]
+        self.rooms = [[] for _ in range(shard_count)]
+        self.room_files = [{} for _ in range(shard_count)]
         self.max_message_bytes = max_message_bytes
 
     cdef ShardState *shard_at(self, uint32_t shard) except NULL:
@@ -143,9 +147,24 @@ cdef class GatewayCore(GatewayState):
 
     def lend_end(self, uint32_t shard, uint64_t number):
         self.shard_at(shard)
+        (<dict> self.room_files[shard]).pop(number, None)
         file = (<dict> self.lent_files[shard]).pop(number, None)
         if file is not None:
             self.ended_files.append(file)
+
+    def room(self, uint32_t shard, uint64_t number, str path not None, uint64_t mapped_bytes, uint64_t start,
+             uint64_t end):
+        cdef Room room
+        self.shard_at(shard)
+        room = (<dict> self.room_files[shard]).get(number)
+        if room is None:
+            room = Room(shard, number, path, mapped_bytes, start, end)
+            (<dict> self.room_files[shard])[number] = room
+        elif room in <list> self.rooms[shard]:
+            raise ValueError(f"shard {shard} has given room {number} already")
+        else:
+            room.open(start, end)
+        (<list> self.rooms[shard]).append(room)
 
     def take_lent(self):
         cdef list connections = self.lent_connections
@@ -259,6 +278,7 @@ cdef class GatewayCore(GatewayState):
         state.quiet_count = 0
         (<Batch> self.batches[shard]).clear()
         self.rings[shard] = None
+        drop_rooms(self, shard)
         self.ended_files.extend((<dict> self.lent_files[shard]).values())
         (<dict> self.lent_files[shard]).clear()
         for request_id in [key for key, expected in self.expected_gets.items() if expected[1] == shard]:

@@ -31,6 +31,8 @@ from gateway.core import frame_errors, publish_errors
 cdef enum:
     PROTOCOL_HEADER_BYTES = 8
     HELD_BY_ALARM = -1
+    WAITS = 1
+    WAITED_FOR_BYTES_MAX = 192 * 1024    # of a body frame: a room has place for it, and for what it begins with
     FRAME_HEARTBEAT_TYPE = 8
     BASIC_CLASS = 60
     # class id << 16 | method id of the methods that are still heard while closing
@@ -120,7 +122,8 @@ cdef int walk(ConnectionState connection, const uint8_t *data, size_t n, size_t 
                     continue
                 if channel.routes.count >= EXPECTED_ROUTES_MIN and consumed[0] >= expected:
                     expected = expect_routes(connection, channel, data, consumed[0], n)
-                start_publish(connection, channel, data, n, consumed, taken, &frame)
+                if start_publish(connection, channel, data, n, consumed, taken, &frame) == WAITS:
+                    return 0
                 if connection.held_by >= 0:
                     hold_back(connection, connection.held_by)
             elif word == METHOD_BASIC_ACK or word == METHOD_BASIC_NACK or word == METHOD_BASIC_REJECT:
@@ -209,7 +212,8 @@ cdef int start_publish(
     ConnectionState connection, ChannelState channel, const uint8_t *data, size_t n, size_t *consumed,
     Py_ssize_t method_frame_bytes, const Frame *frame
 ) except -1:
-    """A basic.publish method frame: handled at once where its whole content follows, else collected."""
+    """A basic.publish method frame: handled at once where its whole content follows, else collected. In a room it is left
+    where it is until its content has come, if that is of one frame: WAITS."""
     cdef Publish method
     cdef ContentHeader header
     cdef Frame header_frame, body_frame
@@ -221,6 +225,9 @@ cdef int start_publish(
         raise frame_errors.undecodable_publish()
     if method.immediate:
         raise publish_errors.immediate()
+    if connection.gateway.reading is not None and comes_in_one(connection, frame.channel, data + position, n - position):
+        consumed[0] = position - method_frame_bytes
+        return WAITS
     taken = next_frame(data + position, n - position, connection.frame_max, &header_frame)
     if (
         taken > 0 and header_frame.type == FRAME_HEADER and header_frame.channel == frame.channel
@@ -241,6 +248,28 @@ cdef int start_publish(
             check_body_size(connection.gateway, header.body_size)
             return publish(channel, &method, &header, body)
     return begin_content(channel, &method)
+
+
+cdef bint comes_in_one(ConnectionState connection, uint16_t channel, const uint8_t *data, size_t n) except -1:
+    """Whether content begins here, as far as can be told, of which the only body frame is not whole yet."""
+    cdef Frame frame
+    cdef ContentHeader header
+    cdef Py_ssize_t taken = next_frame(data, n, connection.frame_max, &frame)
+    if taken <= 0:
+        return taken == 0
+    if (
+        frame.type != FRAME_HEADER or frame.channel != channel or parse_content_header(frame.payload, frame.size, &header)
+        or header.class_id != BASIC_CLASS or header.body_size == 0 or header.body_size > WAITED_FOR_BYTES_MAX
+    ):
+        return False
+    check_body_size(connection.gateway, header.body_size)
+    data += taken
+    n -= taken
+    if next_frame(data, n, connection.frame_max, &frame):
+        return False                    # whole, or wrong
+    if n < FRAME_HEAD_BYTES:
+        return True
+    return data[0] == FRAME_BODY and load16(data + 1) == channel and load32(data + 3) == header.body_size
 
 
 cdef int handle_content(ChannelState channel, const Frame *frame) except -1:

@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from amqp091.scanner cimport ContentHeader, Publish
 from bus.batch cimport Batch
+from bus.records cimport LentBody
 from gateway.core.routes cimport Route, RouteGroup
 from gateway.core.state cimport GatewayState
 
@@ -20,6 +21,8 @@ cdef struct Outgoing:
     # the same for delayed groups of the route; not set where it has none
     const ContentHeader *late_header
     uint64_t late_not_before_ms
+    bint apart                  # the body stays where it is, in a room of the shard: `place` says where
+    LentBody place
 
 
 cdef size_t publish_record_bytes(const Outgoing *message, const RouteGroup *group) noexcept nogil

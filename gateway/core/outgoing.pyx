@@ -10,8 +10,8 @@ from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader
 from bus.batch cimport Batch
 from bus.limits cimport LENT_BODY_BYTES_MIN
 from bus.records cimport (
-    KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
-    CreditRecord, JsonRecord, PublishRecord, SettleRecord, aligned,
+    KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_APART, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
+    CreditRecord, JsonRecord, LentBody, PublishRecord, SettleRecord, aligned,
 )
 from bus.ring cimport RingEnd
 from gateway.core.routes cimport Route, RouteGroup
@@ -61,7 +61,8 @@ cdef size_t publish_record_bytes(const Outgoing *message, const RouteGroup *grou
         + (TIME_BYTES if not_before_for(message, group) else 0)
         + aligned(<size_t> group.queue_count * QUEUE_ID_BYTES)
         + aligned(<size_t> message.publish.exchange_bytes + message.publish.routing_key_bytes
-                  + header_for(message, group).properties_bytes + message.body_bytes)
+                  + header_for(message, group).properties_bytes + (0 if message.apart else message.body_bytes))
+        + (sizeof(LentBody) if message.apart else 0)
     )
 
 
@@ -100,6 +101,9 @@ cdef void write_publish(uint8_t *out, const Outgoing *message, Route route, cons
     if not_before_ms:
         record.flags |= PUBLISH_DELAYED
         out = put(out, &not_before_ms, TIME_BYTES)
+    if message.apart:
+        record.flags |= PUBLISH_APART
+        out = put(out, &message.place, sizeof(LentBody))
     out = put(out, route.queue_ids + group.first_queue, queues_bytes)
     if queues_bytes & 4:
         memset(out, 0, QUEUE_ID_BYTES)
@@ -107,7 +111,7 @@ cdef void write_publish(uint8_t *out, const Outgoing *message, Route route, cons
     out = put(out, message.publish.exchange, message.publish.exchange_bytes)
     out = put(out, message.publish.routing_key, message.publish.routing_key_bytes)
     out = put(out, header.properties, header.properties_bytes)
-    if message.body_bytes:
+    if message.body_bytes and not message.apart:
         put(out, message.body, message.body_bytes)
 
 

@@ -12,9 +12,11 @@ from libc.string cimport memcmp, memset
 from amqp091.renderer cimport NACK_FRAME_BYTES, return_bytes, write_nack, write_return
 from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, parse_expiration
 from bus.batch cimport Batch
+from bus.limits cimport LENT_BODY_BYTES_MIN
 from bus.records cimport NO_TTL
 from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run, refuse
 from gateway.core.outgoing cimport Outgoing, publish_record_bytes, reserve_outgoing, write_publish
+from gateway.core.rooms cimport lies_in_room
 from gateway.core.replies cimport asks_for_replies, with_reply_to
 from gateway.core.routes cimport Route, RouteGroup, waits_for_disk
 from gateway.core.routing cimport route_of
@@ -73,6 +75,7 @@ cdef int publish(
     message.channel = channel.handle
     message.publish_sequence = 0
     message.not_before_ms = 0
+    message.apart = False
     if special.found & HEADER_DELIVER_AT or route.has_delayed:
         set_times(channel, &message, route, &special, &late)
     if method.mandatory and (route.group_count == 0 or route.returns_mandatory):
@@ -136,6 +139,8 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
             if message.publish_sequence:
                 refuse_publish(channel, message.publish_sequence)
             continue
+        if message.body_bytes >= LENT_BODY_BYTES_MIN:
+            leave_in_room(channel, message, group.shard)
         write_publish(
             reserve_outgoing(channel.gateway, group.shard, publish_record_bytes(message, group)),
             message, route, group)
@@ -147,6 +152,18 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
             channel.connection.held_by = <int> group.shard
         if channel.gateway.flooded_count and not channel.connection.feeds_flood:
             channel.connection.feeds_flood = flooded_of(channel.gateway, route, group)
+    return 0
+
+
+cdef int leave_in_room(ChannelState channel, Outgoing *message, uint32_t shard) except -1:
+    """A large message's connection reads to a room of its shard from now on; one that was read there stays there."""
+    cdef GatewayState gateway = channel.gateway
+    channel.connection.large_shard = shard + 1
+    message.apart = gateway.shards[shard].up and lies_in_room(gateway, shard, message.body, message.body_bytes)
+    if message.apart:
+        gateway.reading.named = True
+        message.place.file = gateway.reading.number
+        message.place.position = message.body - gateway.reading.data
     return 0
 
 

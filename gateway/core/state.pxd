@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from amqp091.property_edit cimport Scratch
 from bus.batch cimport Batch
+from bus.room cimport Room
 from gateway.core.confirms cimport LEVEL_COUNT, PublishWindow, RunQueue
 from gateway.core.handles cimport HandleList, HandleTable
 from gateway.core.route_cache cimport RouteCache
@@ -50,6 +51,9 @@ cdef class GatewayState:
     cdef list lent_files                # per shard: LentFile by number
     cdef list ended_files               # of which the shard says that they are gone, until the batch is done
     cdef list lent_connections          # connections with pieces in their output
+    cdef list rooms                     # per shard: list of Room that are read to, the first one first
+    cdef list room_files                # per shard: Room by number, all whose files are mapped
+    cdef Room reading                   # where what is being handled lies, or None
 
 
 # What shards have sent to a connection's consumers, and how much of it CREDIT has returned.
@@ -109,6 +113,8 @@ cdef class ConnectionState:
     cdef uint32_t piece_capacity
     cdef size_t piece_bytes
     cdef ShardCredit *credit            # per shard; NULL until the first delivery
+    cdef uint32_t large_shard           # 1 + the shard that it published something large to, if it lately did; else 0
+    cdef Room room                      # where its next read goes, and something of it may be kept; or None
 
 
 cdef struct Consumer:

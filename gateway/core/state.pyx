@@ -47,6 +47,8 @@ cdef class GatewayState:
         self.lent_files = []
         self.ended_files = []
         self.lent_connections = []
+        self.rooms = []
+        self.room_files = []
 
     def __dealloc__(self):
         cdef uint32_t shard

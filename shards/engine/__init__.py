@@ -14,6 +14,7 @@ The structures, and what plain queues need
     settling        acked, rejected, requeued
     members         how consumers, channels, connections and gateways come and go
     flood           queues whose consumers cannot follow
+    lending         bodies that stay in the log until a gateway has written them; rooms: where gateways read them to
     telling         what gateways are told unasked
 
 Queues with features (Queue.features is not NULL)

@@ -12,7 +12,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from log.formats cimport ENTRY_EXPIRES, NO_TTL
-from log.store cimport Message
+from log.store cimport Message, body_of
 from shards.engine.picking cimport (
     STATE_DELAYED, STATE_READY, STATE_UNACKED, Picked, Selection, select_messages, take_out,
 )
@@ -82,7 +82,7 @@ cdef bint found(const Message *message, tuple texts, tuple properties_texts):
     """Whether each text is in the routing key, in the properties or in the body; some have to be in the properties."""
     cdef const uint8_t *routing_key = message.content + message.exchange_bytes
     cdef const uint8_t *properties = routing_key + message.routing_key_bytes
-    cdef const uint8_t *body = properties + message.properties_bytes
+    cdef const uint8_t *body = body_of(message)
     if not holds_all(properties, message.properties_bytes, properties_texts):
         return False
     for text in texts:
@@ -99,7 +99,6 @@ cdef object shown(EngineState engine, const Picked *picked, const Message *messa
     cdef const char *content = <const char *> message.content
     cdef size_t key = message.exchange_bytes
     cdef size_t properties = key + message.routing_key_bytes
-    cdef size_t body = properties + message.properties_bytes
     cdef size_t body_shown = min(message.body_bytes, payload_bytes_max)
     cdef uint64_t expires_at_ms = NO_TTL
     if picked.entry.flags & ENTRY_EXPIRES:
@@ -109,7 +108,8 @@ cdef object shown(EngineState engine, const Picked *picked, const Message *messa
         bool(message.persistent), None if message.delayed else message.received_at_ms,
         None if expires_at_ms == NO_TTL else expires_at_ms,
         picked.ready_at_ms if picked.state == STATE_DELAYED else None,
-        content[:key], content[key:properties], content[properties:body], content[body:body + body_shown],
+        content[:key], content[key:properties], content[properties:properties + message.properties_bytes],
+        (<const char *> body_of(message))[:body_shown],
         message.body_bytes,
     )
 

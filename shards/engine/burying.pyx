@@ -25,7 +25,7 @@ from amqp091.property_edit cimport Scratch, clear_scratch, put_bytes
 from amqp091.scanner cimport ContentHeader, parse_properties
 from bus.records cimport PUBLISH_DIED
 from log.formats cimport NO_TTL
-from log.store cimport Entry, Message
+from log.store cimport Entry, Message, body_of
 from shards.engine.accepting cimport ACCEPT_DURABLE, ACCEPT_NO_ROOM, Origin, accept
 from shards.engine.burial_state cimport (
     OWN_SHARD, PLACE_DYING, PLACE_NONE, PLACE_WAITING, TARGET_DONE, TARGET_OPEN, TARGET_SENT, TARGET_TAKES, WAITS_NOT,
@@ -97,7 +97,7 @@ cdef int write_letter(EngineState engine, Queue *queue, const Entry *entry, cons
     cdef Scratch *out = &engine.burying.letter
     cdef DeadLetters *letters = queue.features.letters
     cdef const uint8_t *key = message.content + message.exchange_bytes
-    cdef const uint8_t *body = key + message.routing_key_bytes + message.properties_bytes
+    cdef const uint8_t *body = body_of(message)
     cdef size_t start
     death.queue, death.queue_bytes = route.source, route.source_bytes
     death.exchange, death.exchange_bytes = message.content, message.exchange_bytes
@@ -121,6 +121,8 @@ cdef int write_letter(EngineState engine, Queue *queue, const Entry *entry, cons
     put_bytes(out, body, message.body_bytes)
     letter.content = out.data
     letter.content_bytes = out.used
+    letter.apart = NULL
+    letter.room = NULL
     letter.ttl_ms = NO_TTL
     letter.delayed = False
     letter.died = True

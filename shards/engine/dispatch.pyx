@@ -16,7 +16,7 @@ from bus.limits cimport CONNECTION_WINDOW_BYTES, LENT_BODY_BYTES_MIN
 from bus.records cimport (
     DELIVER_LENT, DELIVER_REDELIVERED, KIND_DELIVER, KIND_GET_OK, DeliverRecord, LentBody, aligned, delivered_bytes,
 )
-from log.store cimport Entry, Message
+from log.store cimport Entry, Message, body_of
 from shards.engine.consumer_timeout cimport watch
 from shards.engine.features cimport UNLIMITED
 from shards.engine.flood cimport watch_flood
@@ -126,15 +126,13 @@ cdef inline DeliverRecord *append_record(EngineState engine, Gateway *gateway, u
         record.flags |= DELIVER_LENT
         memcpy(place, &body, sizeof(LentBody))
         place += sizeof(LentBody)
-    if properties == NULL:
+    if properties == NULL and (lent or message.apart == NULL):
         memcpy(place, message.content, copied_bytes)
     else:
         memcpy(place, message.content, head_bytes)
-        memcpy(place + head_bytes, properties, properties_bytes)
+        memcpy(place + head_bytes, message.content + head_bytes if properties == NULL else properties, properties_bytes)
         if not lent:
-            memcpy(
-                place + head_bytes + properties_bytes,
-                message.content + head_bytes + message.properties_bytes, message.body_bytes)
+            memcpy(place + head_bytes + properties_bytes, body_of(message), message.body_bytes)
     return record
 
 

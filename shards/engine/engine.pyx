@@ -51,6 +51,7 @@ from shards.engine.reading cimport messages_ahead, start_offset
 from shards.engine.ready_ring cimport drop_first_ready, first_ready, push_ready, ready_memory_bytes
 from shards.engine.retaining cimport durable_up_to, loaded
 from shards.engine.returned_heap cimport free_returned
+from shards.engine.rooms cimport end_room, forget_rooms
 from shards.engine.settling cimport forget_queue, requeue_all
 from shards.engine.single_active cimport fill_place
 from shards.engine.state cimport (
@@ -178,10 +179,15 @@ cdef class Engine(EngineState):
         """The gateway has given back everything before that position of its link."""
         loans_returned(self, self.gateway_at(gateway), position)
 
+    def end_room(self, uint32_t gateway, uint64_t number) -> bool:
+        """The gateway is done with one of its rooms (rooms.pyx); False where it has none of that number."""
+        return end_room(self, self.gateway_at(gateway), number)
+
     def forget_loans(self) -> None:
         """At the end, when all links are closed: nothing is lent any more."""
         cdef uint32_t i
         for i in range(self.sender_count):
+            forget_rooms(self, &self.gateways[i])
             forget_loans(self, &self.gateways[i])
 
     def end_loans(self) -> None:
@@ -663,6 +669,7 @@ cdef class Engine(EngineState):
         there.congested = False
         outgoing_of(there).clear()
         there.borrows = False
+        forget_rooms(self, there)
         forget_loans(self, there)
         return unused
 

@@ -8,7 +8,7 @@ messages together, so what is waited for is one of each. It reads what is there 
 from libc.stdint cimport uint8_t, uint32_t
 
 from bus.cache cimport fetch_ahead, fetch_bytes_ahead
-from bus.records cimport KIND_PUBLISH, PUBLISH_DELAYED, RECORD_ALIGNMENT, PublishRecord, RecordHeader
+from bus.records cimport KIND_PUBLISH, PUBLISH_APART, PUBLISH_DELAYED, RECORD_ALIGNMENT, PublishRecord, RecordHeader
 from shards.engine.state cimport Consumer, EngineState, Level, Queue
 from shards.engine.tables cimport place_of, queue_at
 
@@ -38,7 +38,7 @@ cdef size_t expect_queues(EngineState engine, const uint8_t *data, size_t positi
         position += header.record_bytes
         record = <const PublishRecord *> header
         if header.kind != KIND_PUBLISH or header.record_bytes < sizeof(PublishRecord) + sizeof(uint32_t) \
-                or record.queue_count == 0 or record.flags & PUBLISH_DELAYED:
+                or record.queue_count == 0 or record.flags & (PUBLISH_APART | PUBLISH_DELAYED):
             continue
         queue_id = (<const uint32_t *> (record + 1))[0]
         if queue_id != previous:

@@ -5,15 +5,16 @@ Every length is checked before it is used. What becomes of a publish: accepting.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from bus.limits cimport CONNECTION_WINDOW_BYTES
+from bus.limits cimport CONNECTION_WINDOW_BYTES, LENT_BODY_BYTES_MIN
 from bus.records cimport (
     KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE,
-    OUTCOME_REQUEUE_FAILED, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_DIED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT,
-    SETTLE_CONFIRM, SETTLE_MULTIPLE, CreditRecord, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
+    OUTCOME_REQUEUE_FAILED, PUBLISH_APART, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_DIED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT,
+    SETTLE_CONFIRM, SETTLE_MULTIPLE, CreditRecord, LentBody, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
 )
 from log.store cimport Message
 from shards.engine.accepting cimport ACCEPT_NOBODY, ACCEPT_NO_ROOM, ACCEPT_REFUSED, accept
 from shards.engine.expecting cimport expect_queues
+from shards.engine.rooms cimport find_in_room, want_room
 from shards.engine.settling cimport settle
 from shards.engine.state cimport Channel, Connection, EngineState, Gateway, outgoing_of, wake
 from shards.engine.tables cimport handle_at
@@ -53,13 +54,14 @@ cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *d
 cdef inline bint is_for_another(EngineState engine, const PublishRecord *record) noexcept:
     """Than the queue of the last publish, going by the first that is named. Says nothing where lengths lie."""
     return (
-        record.record_bytes >= sizeof(PublishRecord) + sizeof(uint32_t)
+        record.record_bytes >= sizeof(PublishRecord) + sizeof(uint32_t) and not record.flags & PUBLISH_APART
         and (engine.recent == NULL or engine.recent.queue_id != (<const uint32_t *> (record + 1))[0]))
 
 
 cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *record) except -1:
     """A message for one or more queues, of which those that do not exist any more are left out."""
     cdef const uint32_t *queue_ids
+    cdef const LentBody *place = NULL
     cdef Message message
     cdef size_t prefix, total
     cdef int answer
@@ -71,15 +73,28 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     if message.delayed:
         prefix += sizeof(uint64_t)
         queue_ids += 2
+    message.apart = NULL
+    message.room = NULL
+    if record.flags & PUBLISH_APART:
+        place = <const LentBody *> queue_ids
+        prefix += sizeof(LentBody)
+        queue_ids += sizeof(LentBody) // sizeof(uint32_t)
     message.content_bytes = (
         <size_t> record.exchange_bytes + record.routing_key_bytes + record.properties_bytes + record.body_bytes
     )
     total = prefix + message.content_bytes
+    if place != NULL:
+        total -= record.body_bytes
     if total > record.record_bytes:
         raise BadRecord(f"a publish of {record.record_bytes} bytes claims to have {total}")
     message.content = (<const uint8_t *> record) + prefix
     message.properties_bytes = record.properties_bytes
     message.body_bytes = record.body_bytes
+    if place != NULL:
+        if not find_in_room(gateway, place, &message):
+            raise BadRecord(f"a body of {record.body_bytes} bytes at {place.position} of {place.file}, which is no room")
+    elif record.body_bytes >= LENT_BODY_BYTES_MIN:
+        want_room(engine, gateway)
     message.exchange_bytes = record.exchange_bytes
     message.routing_key_bytes = record.routing_key_bytes
     message.priority = record.priority

@@ -11,8 +11,17 @@ cdef class Loans:
     cdef readonly object files          # dict: the segments that the gateway was told of, the oldest first
     cdef list current                   # segments that the batch under construction names
     cdef object under_way               # deque of (position behind the batch on its link, segments)
+    cdef dict rooms                     # segments that it reads into, by number: rooms.pyx
+    cdef Segment recent_room            # the last one of them that it named
+    cdef uint64_t refused_at_ms         # when there was no memory for another one
 
 
+cdef inline Loans loans_of(const Gateway *gateway):
+    return <Loans> gateway.loans
+
+
+
+cdef int announce(EngineState engine, Gateway *gateway, Segment segment) except -1
 cdef bint lend(EngineState engine, Gateway *gateway, const Entry *stored, const Message *message,
                LentBody *body) except -1
 cdef int prepare_loans(Gateway *gateway) except -1

@@ -35,10 +35,7 @@ cdef class Loans:
         self.files = {}
         self.current = []
         self.under_way = deque()
-
-
-cdef inline Loans loans_of(const Gateway *gateway):
-    return <Loans> gateway.loans
+        self.rooms = {}
 
 
 cdef int announce(EngineState engine, Gateway *gateway, Segment segment) except -1:

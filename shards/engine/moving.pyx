@@ -23,7 +23,7 @@ from libc.stdlib cimport calloc, free, malloc, qsort
 from amqp091.property_edit cimport Scratch, clear_scratch, free_scratch, put_bytes
 from bus.records cimport PUBLISH_DIED
 from log.formats cimport NO_TTL, time_after
-from log.store cimport Entry, IndexEntry, Message
+from log.store cimport Entry, IndexEntry, Message, body_of
 from shards.engine.accepting cimport ACCEPT_DURABLE, ACCEPT_NO_ROOM, ACCEPT_NOBODY, ACCEPT_REFUSED, Origin, accept
 from shards.engine.burying cimport give_up
 from shards.engine.picking cimport Picked, put_back_at, take_out
@@ -195,9 +195,12 @@ cdef class Move:
             message.routing_key_bytes = <uint8_t> len(self.routing_key)
             put_bytes(&self.content, <const char *> self.routing_key, len(self.routing_key))
         start += stored.routing_key_bytes
-        put_bytes(&self.content, stored.content + start, stored.content_bytes - start)
+        put_bytes(&self.content, stored.content + start, stored.properties_bytes)
+        put_bytes(&self.content, body_of(&stored), stored.body_bytes)
         message.content = self.content.data
         message.content_bytes = self.content.used
+        message.apart = NULL
+        message.room = NULL
         message.handed_over = True
         if stored.delayed and stored.received_at_ms > now_ms:
             return True

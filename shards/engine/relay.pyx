@@ -14,7 +14,7 @@ from bus.records cimport (
     KIND_PUBLISH, KIND_REFUSED, KIND_WATERMARK, NO_TTL, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
     RECORD_ALIGNMENT, PublishRecord, RecordHeader, RefusedRecord, WatermarkRecord, aligned,
 )
-from log.store cimport Message
+from log.store cimport Message, body_of, head_bytes_of
 from shards.engine.relay_window cimport (
     RelayItem, RelayWindow, answer_item, free_window, item_at, push_item, reserve_item,
 )
@@ -113,7 +113,8 @@ cdef bint relay_publish(EngineState engine, uint32_t shard, const Message *messa
     memcpy(place, queue_ids, <size_t> queue_count * sizeof(uint32_t))
     place += queues_bytes
     if message.content_bytes:
-        memcpy(place, message.content, message.content_bytes)
+        memcpy(place, message.content, head_bytes_of(message))
+        memcpy(place + head_bytes_of(message), body_of(message), message.body_bytes)
     memset(place + message.content_bytes, 0, record_bytes - used)
     push_item(&target.window, target.next_batch, ticket, record_bytes)
     return True

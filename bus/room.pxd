@@ -1,0 +1,19 @@
+"""A room in a shard's log, as the gateway has it that reads into it. See bus/room.pyx."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+
+cdef class Room:
+    cdef readonly uint32_t shard
+    cdef readonly uint64_t number       # of its file
+    cdef uint8_t *data                  # the file from its beginning; places in it are offsets from here
+    cdef size_t mapped_bytes
+    cdef readonly uint64_t start
+    cdef readonly uint64_t end
+    cdef readonly uint64_t position     # what lies before it, from `start` on, is not written to again
+    cdef readonly uint64_t kept_bytes   # behind it: read, and not complete yet
+    cdef uint64_t window_bytes          # behind these: as much as the next read may take
+    cdef object owner                   # the connection whose bytes are kept; None: nobody's are
+    cdef bint named                     # something in it was named to the shard since this was last set to False
+
+    # As the shard has given it, whatever was here before. ValueError for a place that is not in the file.
+    cdef int open(self, uint64_t start, uint64_t end) except -1

@@ -1,0 +1,21 @@
+"""Reading into rooms of shards. See rooms.pyx."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from bus.room cimport Room
+from gateway.core.state cimport ConnectionState, GatewayState
+
+cdef enum:
+    # What a connection may leave in a room between two reads: the rest is its backlog's.
+    KEPT_BYTES_MAX = 256 * 1024
+
+
+# Where the connection's next read goes, with its window; None: to the buffer of all.
+cdef Room room_for(ConnectionState connection)
+# What it has left in a room becomes its backlog: it reads elsewhere, or somebody else there.
+cdef int leave_room(ConnectionState connection) except -1
+# It is gone.
+cdef int forget_kept(ConnectionState connection) except -1
+# Whether bytes that are being handled lie in the room that was read to.
+cdef bint lies_in_room(GatewayState gateway, uint32_t shard, const uint8_t *data, uint64_t n) noexcept
+# The shard is down, and with it its rooms.
+cdef int drop_rooms(GatewayState gateway, uint32_t shard) except -1
