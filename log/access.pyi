@@ -3,7 +3,10 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from log.segment import Segment
 from log.store import Store
+
+ROOM_FIRST_BYTE: int
 
 class StoredMessage(NamedTuple):
     exchange: bytes
@@ -20,6 +23,12 @@ class StoredMessage(NamedTuple):
 def append(
     store: Store, durable: bool, message: StoredMessage, queue_ids: Sequence[int], numbers: Sequence[int],
     attributes: Sequence[int] | None = ...,
+) -> NDArray[Any]: ...
+def open_room(store: Store) -> Segment | None: ...
+def close_room(store: Store, segment: Segment, spoiled: bool = ...) -> None: ...
+def append_apart(
+    store: Store, durable: bool, message: StoredMessage, queue_ids: Sequence[int], numbers: Sequence[int],
+    room: Segment, position: int,
 ) -> NDArray[Any]: ...
 def read(store: Store, entry: Any) -> StoredMessage | None: ...
 def expires_at(store: Store, entry: Any) -> int | None: ...

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 cimport log.formats as formats
 from log.formats cimport NO_TTL as C_NO_TTL
 from log.formats cimport FileHeader, IndexEntry, RecordQueue, Seal, StoredRecord
+from log.segment cimport ROOM_START, Segment
 from log.store cimport Entry, Message, Store, body_of, head_bytes_of
 
 from log.formats import ENTRY_DTYPE
@@ -92,6 +94,47 @@ def read(Store store not None, entry):
     )
 
 
+def open_room(Store store not None):
+    """A segment that begins with room, None where memory is short."""
+    return store.open_room()
+
+
+def close_room(Store store not None, Segment segment not None, bint spoiled=False) -> None:
+    store.close_room(segment, spoiled)
+
+
+def append_apart(Store store not None, bint durable, message, queue_ids, numbers, Segment room not None,
+                 uint64_t position):
+    """Appends a message whose body (of which `message` has a copy, for its size alone) lies in a room."""
+    cdef bytes content = message.exchange + message.routing_key + message.properties
+    cdef const uint32_t[::1] ids = np.ascontiguousarray(queue_ids, np.uint32)
+    cdef const uint64_t[::1] entry_numbers = np.ascontiguousarray(numbers, np.uint64)
+    cdef uint8_t[::1] entries
+    cdef Message m
+    cdef uint64_t end = ROOM_START + room.room_bytes
+    if ids.shape[0] == 0 or ids.shape[0] != entry_numbers.shape[0]:
+        raise ValueError("one number per queue is needed, and a queue at least")
+    if not ROOM_START <= position <= end or <uint64_t> len(message.body) > end - position:
+        raise ValueError("the room ends before")
+    memset(&m, 0, sizeof(Message))
+    m.content = <const uint8_t *> <char *> content
+    m.content_bytes = len(content) + len(message.body)
+    m.properties_bytes = len(message.properties)
+    m.body_bytes = len(message.body)
+    m.exchange_bytes = len(message.exchange)
+    m.routing_key_bytes = len(message.routing_key)
+    m.priority = message.priority
+    m.persistent = message.persistent
+    m.ttl_ms = message.ttl_ms
+    m.received_at_ms = message.received_at_ms
+    m.apart = room.data + position
+    m.room = <void *> room
+    result = np.zeros(ids.shape[0], ENTRY_DTYPE)
+    entries = result.view(np.uint8)
+    store.append(durable, &m, &ids[0], &entry_numbers[0], NULL, <uint32_t> ids.shape[0], <Entry *> &entries[0])
+    return result
+
+
 def expires_at(Store store not None, entry):
     """When an entry with a TTL expires (ms); None: never."""
     cdef Entry e = one(entry)
@@ -165,6 +208,9 @@ def ack_many(Store store not None, entries) -> None:
         store.acked((<const Entry *> &raw[0]) + i)
 
 
+ROOM_FIRST_BYTE = ROOM_START
+
+
 def structure_sizes() -> dict:
     """Sizes of the packed structures, for the test that compares them with log/formats.py."""
     return {
@@ -180,6 +226,7 @@ def constants() -> dict:
         "SEAL_OFFSET": formats.SEAL_OFFSET, "SEAL_MAGIC": formats.SEAL_MAGIC,
         "SEGMENT_DURABLE": formats.SEGMENT_DURABLE, "RECORD_MESSAGE": formats.RECORD_MESSAGE,
         "RECORD_PERSISTENT": formats.RECORD_PERSISTENT, "RECORD_COPIED": formats.RECORD_COPIED,
+        "RECORD_ROOM": formats.RECORD_ROOM, "RECORD_APART": formats.RECORD_APART,
         "INDEX_COPIED": formats.INDEX_COPIED, "DELIVERY_COUNT_MAX": formats.DELIVERY_COUNT_MAX,
         "MOVED": formats.MOVED, "ACKNOWLEDGED": formats.ACKNOWLEDGED, "RECORD_BYTES_MAX": formats.RECORD_BYTES_MAX, "NO_TTL": C_NO_TTL,
     }

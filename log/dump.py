@@ -21,6 +21,7 @@ from log.formats import (
     INDEX_DTYPE,
     MOVED,
     NO_TTL,
+    RECORD_APART,
     RECORD_BYTES_MAX,
     RECORD_COPIED,
     RECORD_DELAYED,
@@ -31,6 +32,7 @@ from log.formats import (
     RECORD_QUEUE_DTYPE,
     RECORD_QUEUE_SETTLED,
     RECORD_QUEUE_TTL_IN_SECONDS,
+    RECORD_ROOM,
     SEAL_DTYPE,
     SEAL_MAGIC,
     SEAL_OFFSET,
@@ -39,6 +41,7 @@ from log.recovery import read_header
 
 SHOWN_BYTES_MAX = 64        # of a body
 ALIGNMENT = 8
+PLACE_BYTES = 8             # of a body that lies elsewhere: at the end of its record
 STATES = {0: "ready", MOVED: "moved", ACKNOWLEDGED: "acknowledged"}
 
 
@@ -61,13 +64,13 @@ def dump(path: str) -> Iterator[dict[str, Any]]:
         return
     position = damaged_from = HEADER_BYTES
     while position + RECORD_DTYPE.itemsize <= len(data):
-        record = _record(data, position, header.salt)
+        record = _room(data, position, header.salt) or _record(data, position, header.salt)
         if record is None:
             position += ALIGNMENT
             continue
         if position > damaged_from:
             yield _damage(damaged_from, position)
-        for queue in record["queues"]:
+        for queue in record.get("queues", ()):
             ack = acks[queue["slot"]] if queue["slot"] < len(acks) else 0
             settled = queue.pop("settled")
             queue["state"] = "settled" if settled else STATES.get(ack) or f"delivered {ack} times"
@@ -104,16 +107,30 @@ def _damage(start: int, end: int) -> dict[str, Any]:
     return {"kind": "damage", "position": start, "bytes": end - start}
 
 
+def _room(data: np.ndarray[Any, np.dtype[np.uint8]], position: int, salt: int) -> dict[str, Any] | None:
+    """The room that begins at a position, None where none does."""
+    raw = data[position:position + RECORD_DTYPE.itemsize].tobytes()
+    head = np.frombuffer(raw, RECORD_DTYPE)[0]
+    record_bytes = int(head["record_bytes"])
+    place = (position // ALIGNMENT | record_bytes << 32).to_bytes(8, "little")
+    if int(head["kind"]) != RECORD_ROOM or record_bytes % ALIGNMENT or position + record_bytes > len(data) \
+            or checksum(raw[8:], checksum(place, salt)) != int(head["crc32c"]):
+        return None
+    return {"kind": "room", "position": position, "record_bytes": record_bytes}
+
+
 def _record(data: np.ndarray[Any, np.dtype[np.uint8]], position: int, salt: int) -> dict[str, Any] | None:
     """The record at a position, None where there is none that proves itself."""
     head = np.frombuffer(data[position:position + RECORD_DTYPE.itemsize].tobytes(), RECORD_DTYPE)[0]
     record_bytes, queue_count = int(head["record_bytes"]), int(head["queue_count"])
     content = position + RECORD_DTYPE.itemsize + queue_count * RECORD_QUEUE_DTYPE.itemsize
     sizes = [int(head[name]) for name in ("exchange_bytes", "routing_key_bytes", "properties_bytes", "body_bytes")]
-    end = content + sum(sizes)
+    flags = int(head["flags"])
+    apart = bool(flags & RECORD_APART)
+    used = content - position + sum(sizes[:3] if apart else sizes)
     if (
         int(head["kind"]) != RECORD_MESSAGE or queue_count == 0 or record_bytes > RECORD_BYTES_MAX
-        or (end - position + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT != record_bytes
+        or (used + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT + (PLACE_BYTES if apart else 0) != record_bytes
         or position + record_bytes > len(data)
     ):
         return None
@@ -123,7 +140,9 @@ def _record(data: np.ndarray[Any, np.dtype[np.uint8]], position: int, salt: int)
     queues = np.frombuffer(data[position + RECORD_DTYPE.itemsize:content].tobytes(), RECORD_QUEUE_DTYPE)
     starts = [content + sum(sizes[:i]) for i in range(len(sizes) + 1)]
     exchange, routing_key, _, body = (data[a:b].tobytes() for a, b in itertools.pairwise(starts))
-    flags = int(head["flags"])
+    if apart:
+        start = int.from_bytes(data[position + record_bytes - PLACE_BYTES:position + record_bytes].tobytes(), "little")
+        body = data[start:start + sizes[3]].tobytes()
     return {
         "kind": "message",
         "position": position,
@@ -165,6 +184,8 @@ def lines(path: str) -> Iterator[str]:
         if item["kind"] == "segment":
             state = "sealed" if item["sealed"] else "not sealed"
             yield f"{item['path']}: segment {item['number']}, {item['data_bytes']} bytes, {state}"
+        elif item["kind"] == "room":
+            yield f"{item['position']:>12}  {item['record_bytes']:>8} bytes  room for what a gateway reads"
         elif item["kind"] == "damage":
             yield f"{item['position']:>12}  DAMAGED, {item['bytes']} bytes"
         else:

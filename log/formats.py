@@ -65,10 +65,10 @@ that the message has in its queue, lies in the same segment as the message, behi
 with the message.
 
 A record with RECORD_APART has its body elsewhere in the same file: the content ends with the properties, and the last
-eight bytes of the record say where (the position of the body's first byte). Its checksum covers the record, not the body. A
-RECORD_ROOM without queues is where such bodies lie: room for what a gateway reads from sockets (log/store.pyx: open_room).
-Its checksum covers its head alone. Both are only in transient segments in memory, which no broker finds that starts: what
-was written there before a process died is there as it was written.
+eight bytes of the record say where (the position of the body's first byte). Its checksum covers the record, not the
+body. A RECORD_ROOM, without queues, is where such bodies lie: room for what a gateway reads from sockets
+(log/store.pyx: open_room). Its checksum covers its head alone. Both are only in transient segments in memory, which no
+broker finds that starts: what was written there before a process died is there as it was written.
 
 The attributes of a queue in a record (version 1: always 0):
 

@@ -23,6 +23,9 @@ class Segment:
     sealing: bool
     sealed: bool
     lent: int
+    room_bytes: int
+    given: bool
+    spoiled: bool
     borrowers: set[int] | None
     memory_bytes: int
     salt: int

@@ -51,12 +51,14 @@ cdef enum:
     REWIND_BYTES = 1 << 20
     POPULATED_BYTES_MIN = 64 << 10
     POPULATED_BYTES_MAX = 1 << 20
-    # Of one room: some turns of a gateway, and little enough that a few of them stay in the caches.
-    ROOM_BYTES = 4 << 20
+    # Of one room, where segments are not smaller: some turns of a gateway, and little enough that a few of them stay in
+    # the caches. Below the lesser number a read or two would fill it: then there are none.
+    ROOM_BYTES_MAX = 4 << 20
+    ROOM_BYTES_MIN = 512 << 10
     # Behind it, for the records of what lies in it: as much as the smallest bodies that are left there need.
     ROOM_RECORDS_BYTES = 64 << 10
     ROOM_SLOTS = 1 << 10
-    SPARE_ROOMS_MAX = 2
+    SPARE_ROOMS_MAX = 4             # as many as there are in turn between a publisher and a consumer that keeps up
 
 
 cdef void describe(const uint8_t *data, const StoredRecord *record, Message *message) noexcept nogil:
@@ -372,9 +374,12 @@ cdef class Store:
         return segment
 
     cdef Segment open_room(self):
-        cdef uint64_t data_bytes = ROOM_START - HEADER_BYTES + ROOM_BYTES + ROOM_RECORDS_BYTES
+        cdef uint64_t room_bytes = min(<uint64_t> ROOM_BYTES_MAX, self.segment_bytes)
+        cdef uint64_t data_bytes = ROOM_START - HEADER_BYTES + room_bytes + ROOM_RECORDS_BYTES
         cdef uint64_t needed = data_bytes + ROOM_SLOTS * (sizeof(IndexEntry) + 1) + 3 * HEADER_BYTES
         cdef Segment segment
+        if room_bytes < ROOM_BYTES_MIN:
+            return None
         if self.spare_rooms:
             segment = <Segment> self.spare_rooms.pop()
             self.next_salt += 1
@@ -398,7 +403,7 @@ cdef class Store:
         segment.given = True
         self.add(segment)
         try:
-            segment.lay_room(ROOM_BYTES)
+            segment.lay_room(room_bytes)
         except OSError:
             self.close_room(segment, True)
             return None

@@ -4,6 +4,7 @@ from typing_extensions import Buffer
 
 from amqp091.errors import ChannelError, ConnectionLevelError
 from bus.batch import Batch
+from bus.room import Room
 from gateway.core.gateway import GatewayCore
 
 PAUSE_METHOD: int
@@ -57,6 +58,10 @@ class ConnectionCore:
 
     def receive(self, view: Buffer) -> None:
         """Handles what is complete, keeps the rest. While paused it keeps everything: the caller stops reading then."""
+    def room_to_read(self) -> Room | None:
+        """Where the next read is to go: the room as a buffer is its window. None: anywhere, then to `receive`."""
+    def receive_read(self, room: Room, n: int) -> None:
+        """Handles so many bytes that were read into the window."""
     def pause(self, reason: int = ...) -> None: ...
     def resume(self, reason: int = ...) -> None:
         """Takes one reason away; when none is left, goes on with the kept input: at once, or where a hook of this

@@ -12,13 +12,13 @@ from libc.string cimport memcpy, memmove
 
 from amqp091.scanner cimport FRAME_HEAD_BYTES, FRAME_OVERHEAD_BYTES, load32
 from bus.batch cimport Batch
+from bus.room cimport Room
 from gateway.core.confirming cimport finish
 from gateway.core.handles cimport free_handle, handle_value, take_handle
 from gateway.core.ingest cimport ingest
-from bus.room cimport Room
 from gateway.core.lent_output cimport keep_lent, send_straight
+from gateway.core.rooms cimport KEPT_BYTES_MAX, forget_kept, room_for
 from gateway.core.route_stamps cimport hash_of_vhost
-from gateway.core.rooms cimport KEPT_BYTES_MAX, forget_kept
 from gateway.core.state cimport (
     PAUSED_BY_HOLD, PAUSED_BY_METHOD, PAUSED_BY_OUTPUT, PAUSED_BY_PACE, ConnectionState, GatewayState, leave_channel,
     list_credit, reserve_output, spare_output,
@@ -235,6 +235,13 @@ cdef class ConnectionCore(ConnectionState):
             if taken < n and not self.is_closed and not self.is_deaf:
                 keep(self, data + taken, n - taken, n - taken)
         return 0
+
+    def room_to_read(self):
+        self.check_initialised()
+        return room_for(self)
+
+    def receive_read(self, Room room not None, size_t n):
+        self.receive_in_room(room, n)
 
     def pause(self, uint8_t reason=PAUSED_BY_METHOD):
         self.pauses |= reason

@@ -52,7 +52,7 @@ class GatewayCore:
     def lend_end(self, shard: int, number: int) -> None:
         """Nothing more of that file will be named."""
     def room(self, shard: int, number: int, path: str, mapped_bytes: int, start: int, end: int) -> None:
-        """The shard has given room in a file of its log, to be used from its start to its end. OSError where it is gone."""
+        """The shard has given room in a file of its log, to be used from start to end. OSError where it is gone."""
     def take_lent(self) -> list[ConnectionCore]:
         """After each batch, before it is given back: connections whose output names lent bodies, each once. Each is to
         be written (ConnectionCore.send_straight) or to have its bodies copied (keep_lent)."""

@@ -77,6 +77,7 @@ cdef int accept(EngineState engine, const Message *message, const uint32_t *queu
 cdef int accept_any(EngineState engine, const Message *message, const uint32_t *queue_ids, uint32_t queue_count,
                     const Origin *origin) except -1:
     """What accept says, for any message and any queues."""
+    cdef Message copied
     cdef Queue **queues
     cdef uint32_t *ids
     cdef uint64_t *numbers
@@ -141,6 +142,11 @@ cdef int accept_any(EngineState engine, const Message *message, const uint32_t *
         numbers[stored] = origin.entry_number
         attributes[stored] = RECORD_QUEUE_SETTLED
         attributed = True
+    if identified and message.room != NULL:
+        # its ids lie in the same segment, which the room has no place for
+        copied = message[0]
+        copied.room = NULL
+        message = &copied
     try:
         if identified:
             engine.store.make_room(durable, message.content_bytes, stored + (origin != NULL), identified)

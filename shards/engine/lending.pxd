@@ -13,7 +13,8 @@ cdef class Loans:
     cdef object under_way               # deque of (position behind the batch on its link, segments)
     cdef dict rooms                     # segments that it reads into, by number: rooms.pyx
     cdef Segment recent_room            # the last one of them that it named
-    cdef uint64_t refused_at_ms         # when there was no memory for another one
+    cdef bint refused                   # there was no memory for another one
+    cdef uint64_t refused_at_ms
 
 
 cdef inline Loans loans_of(const Gateway *gateway):

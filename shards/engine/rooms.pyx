@@ -35,7 +35,7 @@ cdef int want_room(EngineState engine, Gateway *gateway) except -1:
     if (
         not gateway.borrows or gateway.index >= engine.sender_count - engine.shard_count or loans.rooms
         # unsigned: a clock that was set back ends the wait, too
-        or engine.now_ms - loans.refused_at_ms < REFUSED_MS
+        or loans.refused and engine.now_ms - loans.refused_at_ms < REFUSED_MS
     ):
         return 0
     while len(loans.rooms) < ROOMS_MAX and give_room(engine, gateway):
@@ -46,6 +46,7 @@ cdef int want_room(EngineState engine, Gateway *gateway) except -1:
 cdef bint give_room(EngineState engine, Gateway *gateway) except -1:
     cdef Loans loans = loans_of(gateway)
     cdef Segment segment = engine.store.open_room()
+    loans.refused = segment is None
     if segment is None:
         loans.refused_at_ms = engine.now_ms
         return False

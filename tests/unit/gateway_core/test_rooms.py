@@ -1,0 +1,361 @@
+"""Reading into rooms: the shard gets what it would get otherwise, and nothing that it was told of is written over."""
+from __future__ import annotations
+
+import os
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus.limits import LENT_BODY_BYTES_MIN
+from bus.room import Room
+from tests.unit.gateway_core import frames, records
+from tests.unit.gateway_core.driver import Connection, Gateway
+
+APART, FLAGS = 16, 5
+FILE_BYTES = 1 << 21
+START = 4160
+LARGE = LENT_BODY_BYTES_MIN
+NOISE = random.Random(17).randbytes(1 << 18)
+
+
+class RoomGateway(Gateway):
+    """Two shards; shard 0 has given rooms in files 1, 2 ..."""
+
+    def __init__(self, directory: Path, rooms: int = 2, room_bytes: int = FILE_BYTES - START) -> None:
+        super().__init__()
+        self.directory = directory
+        self.room_bytes = room_bytes
+        self.paths: dict[int, Path] = {}
+        self.seen: list[Any] = []
+        self.seen_of_other: list[Any] = []
+        for _ in range(rooms):
+            self.give()
+
+    def give(self) -> None:
+        number = len(self.paths) + 1
+        self.paths[number] = self.directory / f"{number}.data"
+        self.paths[number].write_bytes(bytes(FILE_BYTES))
+        self.room(0, number, str(self.paths[number]), FILE_BYTES, START, START + self.room_bytes)
+
+    def body(self, file: int, position: int, body_bytes: int) -> bytes:
+        descriptor = os.open(self.paths[file], os.O_RDONLY)
+        try:
+            return os.pread(descriptor, body_bytes, position)
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> list[Any]:
+        """What was sent to shard 0 since the last look; a room that has ended is followed by another one."""
+        raw = bytes(memoryview(self.outgoing(0)))
+        if raw:
+            self.next_numbers[0] += 1
+            self.sent(0, self.next_numbers[0])
+        plain, position = b"", 0
+        while position < len(raw):
+            size, kind, flags = struct.unpack_from("<IBB", raw, position)
+            record = raw[position:position + size]
+            position += size
+            if kind == records.PUBLISH and flags & APART:
+                at = 40 + (8 if flags & records.DELAYED else 0)
+                file, place = struct.unpack_from("<QQ", record, at)
+                (body_bytes,) = struct.unpack_from("<I", record, 24)
+                queues = (struct.unpack_from("<H", record, 6)[0] * 4 + 7) // 8 * 8
+                names = struct.unpack_from("<BB", record, 28)
+                end = at + 16 + queues + sum(names) + struct.unpack_from("<I", record, 12)[0]
+                whole = bytearray(record[:at] + record[at + 16:end] + self.body(file, place, body_bytes))
+                whole[FLAGS] &= ~APART
+                record = records.finished(bytes(whole))
+            plain += record
+        found = []
+        for one in records.read(plain):
+            if isinstance(one, records.Document) and one.document.get("event") == "room_end":
+                self.give()
+            else:
+                found.append(one)
+        self.seen += found
+        self.seen_of_other += self.send(1)
+        return found
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> RoomGateway:
+    return RoomGateway(tmp_path)
+
+
+def body_of(size: int, seed: int = 0) -> bytes:
+    return NOISE[seed % 1000:][:size]
+
+
+def read_in(connection: Connection, data: bytes) -> int:
+    """As much of it as one read takes, as the socket does it; returns how much."""
+    room = connection.room_to_read()
+    if room is None:
+        n = min(len(data), 1 << 18)
+        connection.receive(data[:n])
+        return n
+    window = memoryview(room)
+    n = min(len(data), len(window))
+    window[:n] = data[:n]
+    window.release()
+    connection.receive_read(room, n)
+    return n
+
+
+def feed(connection: Connection, data: bytes, cuts: list[int] | None = None) -> None:
+    """In reads of the sizes given, as far as there is room."""
+    sizes = iter(cuts or ())
+    while data:
+        n = read_in(connection, data[:next(sizes, len(data))])
+        data = data[n:]
+
+
+def warm(connection: Connection) -> None:
+    """The first large message makes its connection read into rooms."""
+    connection.receive(frames.publish(1, routing_key=b"q", body=body_of(LARGE)))
+
+
+def test_nobody_reads_into_a_room_before_it_has_published_something_large(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    connection.receive(frames.publish(1, routing_key=b"q", body=b"small"))
+    assert connection.room_to_read() is None
+    warm(connection)
+    assert isinstance(connection.room_to_read(), Room)
+
+
+def test_bodies_stay_and_small_messages_are_copied(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    bodies = [body_of(LARGE), b"small", body_of(LARGE + 3, 5), b"", body_of(100_000, 7)]
+    feed(connection, b"".join(frames.publish(1, routing_key=b"q", body=body) for body in bodies))
+    raw = bytes(memoryview(gateway.outgoing(0)))
+    assert len(raw) < 1000
+    assert [record.body for record in gateway.read()] == bodies
+
+
+def test_without_anything_large_it_reads_elsewhere_again(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    feed(connection, frames.publish(1, routing_key=b"q", body=b"small"))
+    assert connection.room_to_read() is None
+    warm(connection)
+    room = connection.room_to_read()
+    assert room is not None and room.position == START, "nothing was left there"
+
+
+def test_what_goes_to_another_shard_is_copied(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    body = body_of(LARGE)
+    feed(connection, frames.publish(1, routing_key=b"both", body=body))
+    assert [record.body for record in gateway.read()] == [body]
+    assert [record.body for record in gateway.seen_of_other] == [body]
+    feed(connection, frames.publish(1, routing_key=b"q", body=body) + frames.publish(1, routing_key=b"r", body=body))
+    gateway.read()
+    assert [record.body for record in gateway.seen_of_other] == [body] * 2
+    assert len({record.body for record in gateway.seen}) == 1
+
+
+def test_what_is_incomplete_waits_in_the_room(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    body = body_of(100_000, 3)
+    data = frames.publish(1, routing_key=b"q", body=body)
+    for cut in (1, 7, 20, 40, 60, 70, 71, 100, 50_000, len(data) - 1):
+        read_in(connection, data[:cut])
+        assert gateway.read() == [] and connection.backlog_bytes == 0
+        read_in(connection, data[cut:])
+        (published,) = gateway.read()
+        assert published.body == body
+
+
+def test_somebody_else_may_read_while_a_slow_client_stalls(gateway: RoomGateway) -> None:
+    slow, quick = Connection(gateway), Connection(gateway)
+    for connection in (slow, quick):
+        warm(connection)
+    gateway.read()
+    data = frames.publish(1, routing_key=b"q", body=body_of(100_000, 1))
+    read_in(slow, data[:30_000])
+    feed(quick, frames.publish(1, routing_key=b"q", body=body_of(90_000, 2)))
+    assert slow.backlog_bytes > 0, "moved out"
+    feed(quick, frames.publish(1, routing_key=b"q", body=body_of(80_000, 4)))
+    read_in(slow, data[30_000:])
+    assert [record.body for record in gateway.read()] == \
+        [body_of(90_000, 2), body_of(80_000, 4), body_of(100_000, 1)]
+
+
+def test_a_room_ends_and_the_next_one_goes_on_with_what_was_incomplete(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    bodies = [body_of(LARGE + 997 * number, number) for number in range(80)]
+    data = b"".join(frames.publish(1, routing_key=b"q", body=body) for body in bodies)
+    for start in range(0, len(data), 70_001):
+        feed(connection, data[start:start + 70_001])
+    assert [record.body for record in gateway.read()] == bodies, "all of them, after all of it was read"
+    assert len(gateway.paths) > 3
+
+
+def test_without_another_room_what_is_incomplete_is_moved_out(tmp_path: Path) -> None:
+    gateway = RoomGateway(tmp_path, rooms=1, room_bytes=600_000)
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    bodies = [body_of(100_000, number) for number in range(20)]
+    data = b"".join(frames.publish(1, routing_key=b"q", body=body) for body in bodies)
+    for start in range(0, len(data), 70_001):
+        feed(connection, data[start:start + 70_001])
+    assert [record.body for record in gateway.read()] == bodies
+
+
+def test_a_shard_that_goes_takes_its_rooms_along(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    data = frames.publish(1, routing_key=b"q", body=body_of(100_000, 1))
+    read_in(connection, data[:50_000])
+    gateway.shard_down(0)
+    assert connection.room_to_read() is None and connection.backlog_bytes > 0
+    gateway.shard_up(0)
+    feed(connection, data[50_000:])
+    assert [record.body for record in gateway.read()] == [body_of(100_000, 1)]
+
+
+def test_a_client_that_goes_leaves_nothing(gateway: RoomGateway) -> None:
+    slow = Connection(gateway)
+    warm(slow)
+    gateway.read()
+    data = frames.publish(1, routing_key=b"q", body=body_of(100_000, 1))
+    read_in(slow, data[:50_000])
+    slow.close()
+    other = Connection(gateway)
+    warm(other)
+    gateway.read()
+    feed(other, data)
+    assert [record.body for record in gateway.read()] == [body_of(100_000, 1)]
+    assert slow.room_to_read() is None
+
+
+def test_a_pause_moves_what_is_not_handled_out_of_the_room(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    connection.on_method_do = lambda made, number, method: made.pause()
+    bodies = [body_of(50_000, number) for number in range(3)]
+    data = frames.publish(1, routing_key=b"q", body=bodies[0]) + frames.method(1, 20, 20, b"\1")
+    data += b"".join(frames.publish(1, routing_key=b"q", body=body) for body in bodies[1:])
+    read_in(connection, data)
+    assert [record.body for record in gateway.read()] == bodies[:1]
+    assert connection.backlog_bytes > 0
+    connection.resume()
+    assert [record.body for record in gateway.read()] == bodies[1:]
+
+
+def test_a_transaction_keeps_copies(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    channel = connection.channels[1]
+    channel.tx_select()
+    body = body_of(LARGE, 9)
+    warm(connection)
+    feed(connection, frames.publish(1, routing_key=b"q", body=body))
+    feed(connection, frames.publish(1, routing_key=b"q", body=body_of(LARGE, 10)))
+    channel.tx_commit()
+    assert [record.body for record in gateway.read()] == [body_of(LARGE), body, body_of(LARGE, 10)]
+
+
+def test_an_unroutable_one_comes_back(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    body = body_of(LARGE, 9)
+    feed(connection, frames.publish(1, routing_key=b"q", body=body) +
+         frames.publish(1, routing_key=b"nowhere", body=body, mandatory=True))
+    (returned,) = [sent for sent in connection.sees() if sent.name == "return"]
+    assert returned.body == body
+
+
+def test_bytes_that_were_not_read_are_not_believed(gateway: RoomGateway) -> None:
+    connection, other = Connection(gateway), Connection(gateway)
+    warm(connection)
+    room = connection.room_to_read()
+    assert room is not None
+    with pytest.raises(ValueError, match="were not read"):
+        connection.receive_read(room, len(memoryview(room)) + 1)
+    with pytest.raises(ValueError, match="were not read"):
+        other.receive_read(room, 1)
+
+
+@pytest.mark.parametrize(("start", "end", "mapped"), [
+    (START, FILE_BYTES + 1, FILE_BYTES), (START, FILE_BYTES, FILE_BYTES + 1), (FILE_BYTES, FILE_BYTES, FILE_BYTES),
+    (FILE_BYTES + 5, START, FILE_BYTES), (0, 1, 0), ((1 << 64) - 1, 5, FILE_BYTES),
+])
+def test_a_room_that_its_file_has_not_is_refused(gateway: RoomGateway, start: int, end: int, mapped: int) -> None:
+    with pytest.raises(ValueError, match="room"):
+        gateway.room(0, 99, str(gateway.paths[1]), mapped, start, end)
+
+
+def stream_of(rng: random.Random) -> bytes:
+    """Frames as a client may send them, most of them right."""
+    data = b""
+    for number in range(rng.randrange(3, 25)):
+        size = rng.choice([0, 5, 1000, LARGE - 1, LARGE, LARGE + 1, 60_000, 131_064, 131_065, 200_000])
+        kind = rng.randrange(40)
+        body = body_of(size, number)
+        key = rng.choice([b"q", b"q", b"q", b"r", b"both", b"transient"])
+        channel = rng.choice([1, 2])
+        if kind < 30:
+            headers = frames.properties(delivery_mode=rng.choice([1, 2]))
+            data += frames.publish(channel, body, headers, routing_key=key, cut=rng.choice([131_064, 20_000]))
+        elif kind < 34:
+            data += frames.frame(frames.HEARTBEAT, 0, b"")
+        elif kind < 36:
+            data += frames.method(channel, 20, 20, b"\1")
+        elif kind == 36:
+            data += frames.publish_method(channel, routing_key=key) + frames.content_header(channel, size + 1) + \
+                frames.body_frame(channel, body[:131_064])
+        elif kind == 37:
+            data += frames.publish_method(channel, routing_key=key) + frames.content_header(channel, len(body)) + \
+                frames.frame(frames.BODY, channel, body[:131_064], end=0)
+        elif kind == 38:
+            data += frames.publish_method(channel, routing_key=key) + frames.publish_method(channel, routing_key=key)
+        else:
+            data += frames.publish(3, body[:100_000], routing_key=b"q")
+    return data
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_same_happens_as_without_rooms(tmp_path: Path, seed: int) -> None:
+    """Records, methods and errors, whatever comes in reads of whatever size."""
+    rng = random.Random(seed)
+    gateway, plain = RoomGateway(tmp_path, room_bytes=rng.choice([400_000, FILE_BYTES - START])), Gateway()
+    in_room, straight = Connection(gateway, 2), Connection(plain, 2)
+    bystander = Connection(gateway)
+    for connection in (in_room, straight):
+        warm(connection)
+    data = stream_of(rng)
+    straight.receive(data)
+    while data:
+        n = rng.choice([1, 8, 100, 5_000, 70_000, 300_000])
+        taken = read_in(in_room, data[:n])
+        data = data[taken:]
+        if rng.random() < 0.1:
+            warm(bystander)
+            feed(bystander, frames.publish(1, routing_key=b"q", body=body_of(LARGE)))
+        if rng.random() < 0.2:
+            gateway.read()
+    gateway.read()
+
+    def of_interest(seen: list[Any], connection: Connection) -> list[Any]:
+        handles = {channel.handle: number for number, channel in connection.channels.items()}
+        return [
+            (handles[one.channel], one.queues, one.flags, one.routing_key, one.properties, one.body)
+            for one in seen if isinstance(one, records.Published) and one.channel in handles]
+
+    assert of_interest(gateway.seen, in_room) == of_interest(plain.send(0), straight)
+    assert of_interest(gateway.seen_of_other, in_room) == of_interest(plain.send(1), straight)
+    assert in_room.methods == straight.methods
+    assert in_room.failed() == straight.failed()
