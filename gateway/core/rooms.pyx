@@ -23,13 +23,15 @@ cdef enum:
     READ_BYTES_MIN = 160 * 1024
     # As much as one read takes: more messages share the cost of a turn than with the buffer of all.
     READ_BYTES_MAX = 1024 * 1024
+    # While there are floods: their publishers rest after each read (gateway/pacing.py), which is to bring no more than else.
+    READ_BYTES_PACED = 256 * 1024
 
 
 cdef Room room_for(ConnectionState connection):
     cdef GatewayState gateway = connection.gateway
     cdef list rooms
     cdef Room room, following
-    cdef uint64_t left
+    cdef uint64_t left, read_bytes
     if connection.large_shard == 0 or connection.large_shard > gateway.shard_count or connection.pauses \
             or connection.backlog_end != connection.backlog_start or connection.is_closed or connection.is_deaf:
         leave_room(connection)
@@ -59,7 +61,8 @@ cdef Room room_for(ConnectionState connection):
         left = room.end - room.position - room.kept_bytes
     room.owner = connection
     connection.room = room
-    room.window_bytes = left if left < READ_BYTES_MAX else <uint64_t> READ_BYTES_MAX
+    read_bytes = READ_BYTES_PACED if gateway.flooded_count else READ_BYTES_MAX
+    room.window_bytes = left if left < read_bytes else read_bytes
     return room
 
 

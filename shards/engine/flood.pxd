@@ -21,12 +21,19 @@ cdef enum:
     FLOOD_BEGINS_LARGE_MIN = 32
     # The same for consumers that are not fast and wait for their connections alone: where many share a core, none is.
     WAITING_FLOOD_BEGINS_MESSAGES = 20_000
-    WAITING_FLOOD_ENDS_MESSAGES = 4_000
+    # ... or fewer, where they are large: so many bytes, by what the consumers were given lately.
+    WAITING_FLOOD_BEGINS_BYTES = 64 << 20
+    WAITING_FLOOD_BEGINS_LARGE_MIN = 8
+    WAITING_FLOOD_ENDS_PART = 5     # when so small a part is left
 
 
 cdef int measure(EngineState engine, Queue *queue) except -1
 cdef int begin_flood(EngineState engine, Queue *queue) except -1
 cdef int end_flood(EngineState engine, Queue *queue) except -1
+
+
+cdef inline uint64_t waiting_flood_begins(const Queue *queue) noexcept nogil:
+    return queue.waiting_flood_begins if queue.waiting_flood_begins else WAITING_FLOOD_BEGINS_MESSAGES
 
 
 cdef inline int watch_flood(EngineState engine, Queue *queue) except -1:
@@ -36,8 +43,9 @@ cdef inline int watch_flood(EngineState engine, Queue *queue) except -1:
         measure(engine, queue)
     if queue.flooded:
         if queue.consumer_count == 0 or ready_count(queue) <= (
-                queue.flood_begins // 2 if queue.flood_begins else WAITING_FLOOD_ENDS_MESSAGES):
+                queue.flood_begins // 2 if queue.flood_begins
+                else waiting_flood_begins(queue) // WAITING_FLOOD_ENDS_PART):
             end_flood(engine, queue)
-    elif ready_count(queue) > (queue.flood_begins if queue.flood_begins else WAITING_FLOOD_BEGINS_MESSAGES):
+    elif ready_count(queue) > (queue.flood_begins if queue.flood_begins else waiting_flood_begins(queue)):
         begin_flood(engine, queue)
     return 0

@@ -5,7 +5,7 @@ Reading publishes is cheaper than delivering, so where cores are few publishers 
 as long as they go on. A queue is flooded when its consumers have lately taken messages at a high rate and still have
 more before them than they take in some milliseconds. What such a consumer waits for, its connection or its own
 acknowledgements, makes no difference. One that is not fast, as it shares its core with many, is outrun too if it waits
-for nothing but its connection, and the backlog is long. Gateways are told, and let the queue's publishers rest
+for nothing but its connection, and the backlog is long, in messages or in bytes. Gateways are told, and let the queue's publishers rest
 until it is over (gateway/pacing.py).
 
 A backlog that slow consumers leave because of their prefetch, or because there are none, is no flood: to keep it is
@@ -53,6 +53,10 @@ cdef int measure(EngineState engine, Queue *queue) except -1:
     queue.measured_delivered = queue.delivered
     queue.measured_bytes = queue.delivered_bytes
     queue.flood_begins = 0
+    if taken:
+        queue.waiting_flood_begins = max(
+            <uint64_t> WAITING_FLOOD_BEGINS_LARGE_MIN,
+            min(<uint64_t> WAITING_FLOOD_BEGINS_MESSAGES, WAITING_FLOOD_BEGINS_BYTES // (taken_bytes // taken + 1)))
     if (taken + taken_bytes // LARGE_BYTES) // elapsed_ms >= FAST_MESSAGES_PER_MS:
         much = FLOOD_BEGINS_BYTES_MIN // (taken_bytes // taken + 1) if taken else 0
         much = max(<uint64_t> FLOOD_BEGINS_LARGE_MIN, min(<uint64_t> FLOOD_BEGINS_MESSAGES_MIN, much))

@@ -65,6 +65,7 @@ cdef struct Queue:
     uint64_t measured_delivered     # delivered, at that time
     uint64_t measured_bytes         # delivered_bytes, at that time
     uint64_t flood_begins           # more ready messages than that outrun its fast consumers; 0: they are not fast
+    uint64_t waiting_flood_begins   # the same for others that wait for their connections; 0: WAITING_FLOOD_BEGINS_MESSAGES
     # since the process was started
     uint64_t published
     uint64_t delivered              # to consumers and gets

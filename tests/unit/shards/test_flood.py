@@ -127,6 +127,26 @@ def test_a_consumer_that_waits_for_its_connection_need_not_be_fast(bench: Bench,
     assert flood.events == [(1, True), (1, False)]
 
 
+def test_the_backlog_of_a_waiting_consumer_is_counted_in_bytes_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, segment_bytes=16 << 20)
+    bench.engine.add_queue(1, False, False)
+    flood = FloodBench(bench)
+    body = bytes(1 << 20)
+    bench.feed(publish(1, body) * 4)            # more than a connection's window
+    flood.look()
+    begins = (64 << 20) // (len(body) + 1)
+    while not flood.events and bench.ready() < 2 * begins:
+        bench.engine.now_ms += MEASURED_MS      # its connection takes one in so long
+        bench.feed(publish(1, body) * 2, credit(1, flood.given_bytes - CONNECTION_WINDOW_BYTES + 1000))
+        flood.look()
+    assert flood.events == [(1, True)] and begins < bench.ready() < begins + 4
+    while bench.ready() > begins // 5:
+        bench.engine.now_ms += MEASURED_MS
+        bench.feed(credit(1, flood.given_bytes))
+        flood.look()
+    assert flood.events == [(1, True), (1, False)]
+
+
 def test_acknowledgements_that_come_rarely_and_many_at_once_are_slow(bench: Bench) -> None:
     flood = FloodBench(bench, prefetch=1000)
     for _ in range(20):
