@@ -6,6 +6,7 @@
     half-load       latency of both at the same rate, half of what each can carry (needs the results of brokers)
     churn           connections opened and closed, queues declared, on both
     footprint       memory and growth               (python -m bench.footprint)
+    growth          how the cost of a message grows with 10,000 of something, and of a queue with processes, the same
     deep-backlog    memory per message with 10,000,000 of them, the same
     startup         start, recovery, idle           (python -m bench.startup)
     scaling         Warren over gateways and shards
@@ -46,6 +47,10 @@ PROGRAM_TIMEOUT_S: Final = 3600.0
 FAILED: Final = 1
 CHURN: Final = "churn"
 DEEP_BACKLOG: Final = "deep-backlog"
+GROWTH: Final = "growth"
+GROWTH_SUBJECTS: Final = (
+    "queues-many-processes", "growth-queues", "growth-churn", "growth-connections", "growth-bindings")
+"""Not that of a backlog, which takes minutes: it has to be filled with 10,000,000 messages twice."""
 FOOTPRINT_ARGUMENTS: Final = "--scale 0.2 --subject idle --subject connections --subject queues --subject messages"
 """At full scale, and with growth, it takes half an hour. At a smaller one what each process has once would count."""
 CALLING: Final = tuple(dict.fromkeys(call.scenario.partition("/")[0] for call in CALLS))
@@ -156,6 +161,10 @@ class Measurement:
     def deep_backlog(self) -> None:
         self._program("footprint", "footprint-backlog", f"--subject {DEEP_BACKLOG}")
 
+    def growth(self) -> None:
+        """At full scale: with fewer there is nothing to be seen."""
+        self._program("footprint", "footprint-growth", " ".join(f"--subject {name}" for name in GROWTH_SUBJECTS))
+
     def startup(self) -> None:
         self._program("startup")
 
@@ -195,6 +204,7 @@ PARTS: Final[dict[str, Callable[[Measurement], None]]] = {
     "half-load": Measurement.half_load,
     "churn": Measurement.compare_churn,
     "footprint": Measurement.footprint,
+    GROWTH: Measurement.growth,
     DEEP_BACKLOG: Measurement.deep_backlog,
     "startup": Measurement.startup,
     "scaling": Measurement.scaling,

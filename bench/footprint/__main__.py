@@ -16,6 +16,7 @@ SUBJECTS: Final[dict[str, Callable[[float], list[Row]]]] = {
     "idle": memory.idle,
     "connections": memory.connections,
     "queues": memory.queues,
+    "queues-many-processes": memory.queues_many_processes,
     "messages": backlog.memory,
     "deep-backlog": backlog.deep,
     "growth-queues": growth.queues,

@@ -86,8 +86,6 @@ def queues(scale: float) -> list[Row]:
     for durable, name in ((True, "durable"), (False, "transient")):
         rows.append(_grown("idle queue", f"classic, {name}", count, QUEUE_KIB_MAX, _nothing,
                            partial(declare, queue_names=names(count), durable=durable)))
-    rows.append(_grown(f"idle queue, {MANY} gateways and shards", "classic, durable", count, QUEUE_KIB_MAX, _nothing,
-                       partial(declare, queue_names=names(count), durable=True), processes=MANY))
     rows.append(_grown("idle consumer", "on a queue of its own", count, QUEUE_KIB_MAX,
                        lambda wire: declare(wire, names(count)), lambda wire: consume(wire, names(count))))
     for kind, key in (("direct", "key.{}"), ("topic", "*.key.{}.#")):
@@ -95,6 +93,13 @@ def queues(scale: float) -> list[Row]:
                            partial(bindable, kind=kind),
                            partial(bind, keys=[key.format(number) for number in range(count)])))
     return rows
+
+
+def queues_many_processes(scale: float) -> list[Row]:
+    """Idle ones, where every process of many knows each. With few of them it tells what a process has once."""
+    count = scaled(10_000, scale)
+    return [_grown(f"idle queue, {MANY} gateways and shards", "classic, durable", count, QUEUE_KIB_MAX, _nothing,
+                   partial(declare, queue_names=names(count), durable=True), processes=MANY)]
 
 
 # -- doing

@@ -15,8 +15,8 @@ from gateway.core.route_cache cimport expect_route, expected_route
 from gateway.core.state cimport ChannelState, ConnectionState, Consumer, GatewayState
 
 cdef enum:
-    # as many as a core asks for at the same time, more or less
-    AT_ONCE = 16
+    # each step waits for its first answer: with more than these that is little of a message's time
+    AT_ONCE = 32
     FRAMES_MAX = 4 * AT_ONCE
     # of a consumer, with a tag of some length
     CONSUMER_BYTES = 64

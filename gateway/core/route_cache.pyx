@@ -31,7 +31,7 @@ cdef enum:
     ROUTE_HAS_EXTRAS = ROUTE_BY_HEADERS | ROUTE_BY_COPIES
     ROUTE_BY_MORE_THAN_KEY = ROUTE_HAS_EXTRAS | ROUTE_BY_EXCHANGE
     LENGTH_BYTES = 4
-    ROUTE_BYTES = 128                   # of a Route, nearly
+    ROUTE_BYTES = 88                    # of a Route, what each message looks at
 
 # for tests
 ROUTES_PER_CHANNEL_MAX = ROUTES_MAX

@@ -35,10 +35,10 @@ cdef class Route(Way):
     cdef uint32_t *queue_ids
     cdef RouteGroup only_group          # of a route to one queue, as nearly all are: beside the pointers to it
     cdef uint32_t only_queue
-    cdef tuple now_targets
-    cdef tuple delayed_targets
     cdef bint has_delayed
     cdef bint returns_mandatory         # a mandatory message is returned although it has somewhere to go
+    cdef tuple now_targets              # from here on: not looked at per message
+    cdef tuple delayed_targets
 
 
 cdef class Fork(Way):

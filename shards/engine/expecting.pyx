@@ -9,12 +9,12 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from bus.cache cimport fetch_ahead, fetch_bytes_ahead
 from bus.records cimport KIND_PUBLISH, PUBLISH_APART, PUBLISH_DELAYED, RECORD_ALIGNMENT, PublishRecord, RecordHeader
-from shards.engine.state cimport Consumer, EngineState, Level, Queue
+from shards.engine.state cimport QUEUE_HOT_BYTES, Consumer, EngineState, Level, Queue
 from shards.engine.tables cimport place_of, queue_at
 
 cdef enum:
-    # as many as a core asks for at the same time, more or less
-    RECORDS_AT_ONCE = 16
+    # each step waits for its first answer: with more than these that is little of a message's time
+    RECORDS_AT_ONCE = 32
 
 
 cdef size_t expect_queues(EngineState engine, const uint8_t *data, size_t position, size_t end) noexcept:
@@ -48,7 +48,7 @@ cdef size_t expect_queues(EngineState engine, const uint8_t *data, size_t positi
     for i in range(count):
         queues[i] = <Queue *> queue_at(&engine.queues, ids[i])
         if queues[i] != NULL:
-            fetch_bytes_ahead(queues[i], sizeof(Queue))
+            fetch_bytes_ahead(queues[i], QUEUE_HOT_BYTES)
     for i in range(count):
         if queues[i] != NULL and queues[i].open != NULL:
             levels[open_count] = queues[i].open

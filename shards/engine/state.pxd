@@ -42,6 +42,7 @@ cdef struct Level:
     Level *lower                    # the next priority below
 
 
+# What every message looks at stands first: QUEUE_HOT_BYTES of it are brought into the cache (expecting.pyx).
 cdef struct Queue:
     uint32_t queue_id
     uint32_t consumer_count
@@ -49,29 +50,28 @@ cdef struct Queue:
     bint auto_delete
     bint touched                    # in the engine's list: may have something to dispatch
     bint flooded                    # gateways know that it fills faster than it can be emptied
-    Consumer *exclusive_consumer
-    Consumer *consumers             # all of them, see Consumer.queue_next
-    Level *levels                   # by priority, the highest first
+    Features *features              # NULL: a plain queue
     Level *open                     # the highest with a consumer in available, or NULL
+    Level *levels                   # by priority, the highest first
+    uint64_t next_number
+    uint64_t published              # this and what is delivered and acknowledged: since the process was started
     ReadyRing ready                 # of a queue without priorities, see ready.pxd
     ReturnedHeap returned           # goes before everything in ready
-    Features *features              # NULL: a plain queue
-    uint64_t next_number
+    uint64_t delivered              # to consumers and gets
+    uint64_t delivered_bytes        # of bodies, to consumers
+    uint64_t acknowledged
     uint64_t unacked
+    uint64_t redelivered
     Queue *touched_next
     Queue *touched_previous
+    Consumer *exclusive_consumer
+    Consumer *consumers             # all of them, see Consumer.queue_next
     # see flood.pyx
     uint64_t measured_at_ms         # since then what consumers take is counted
     uint64_t measured_delivered     # delivered, at that time
     uint64_t measured_bytes         # delivered_bytes, at that time
     uint64_t flood_begins           # more ready messages than that outrun its fast consumers; 0: they are not fast
     uint64_t waiting_flood_begins   # the same for others that wait for their connections; 0: WAITING_FLOOD_BEGINS_MESSAGES
-    # since the process was started
-    uint64_t published
-    uint64_t delivered              # to consumers and gets
-    uint64_t delivered_bytes        # of bodies, to consumers
-    uint64_t redelivered
-    uint64_t acknowledged
 
 
 cdef struct Consumer:
@@ -160,6 +160,8 @@ cdef enum:
     OUTGOING_TURN_BYTES_MAX = 1 << 19
     # Of the messages handed to another shard: 0 is no publish sequence number.
     FIRST_SEQUENCE = 1
+    # of a Queue, up to `unacked`
+    QUEUE_HOT_BYTES = 152
 
 
 cdef class EngineState:
