@@ -47,7 +47,7 @@ ZEROMQ_TESTS := tests/clients/test_pika.py $(patsubst %,tests/protocol/test_%.py
 test-zeromq: build
 	$(BIN)/python -m pytest -q --brokers warren --link zeromq $(ZEROMQ_TESTS)
 
-SANITIZED_TESTS := tests/fuzz $(patsubst %,tests/unit/%,amqp091 bench bus gateway_core log shards topology/test_choice.py) \
+SANITIZED_TESTS := tests/fuzz $(patsubst %,tests/unit/%,amqp091 bench bus gateway gateway_core log shards topology/test_choice.py) \
 	tests/simulation
 
 sanitize: build
