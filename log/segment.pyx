@@ -83,7 +83,7 @@ cdef uint32_t plausible_record(const uint8_t *data, uint64_t position, uint64_t 
     if record.flags & RECORD_APART:
         if rounded(needed, 8) + sizeof(uint64_t) != record.record_bytes:
             return 0
-        needed = (<const uint64_t *> (data + position + record.record_bytes))[-1]
+        needed = (<const uint64_t *> (data + position + record.record_bytes) - 1)[0]
         if needed < HEADER_BYTES or needed > end or record.body_bytes > end - needed:
             return 0
     elif rounded(needed + record.body_bytes, 8) != record.record_bytes:

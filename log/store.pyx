@@ -82,7 +82,7 @@ cdef void describe(const uint8_t *data, const StoredRecord *record, Message *mes
     message.room = NULL
     message.apart = NULL
     if record.flags & RECORD_APART:
-        message.apart = data + (<const uint64_t *> ((<const uint8_t *> record) + record.record_bytes))[-1]
+        message.apart = data + (<const uint64_t *> ((<const uint8_t *> record) + record.record_bytes) - 1)[0]
 
 
 cdef inline uint64_t size_of_record(uint64_t content_bytes, uint64_t queue_count) noexcept nogil:
@@ -221,7 +221,7 @@ cdef class Store:
                 (<uint64_t *> (content + (copied_bytes & ~(<uint64_t> 7))))[0] = 0
             if flags & RECORD_APART:
                 memcpy(content, message.content, copied_bytes)
-                (<uint64_t *> ((<uint8_t *> record) + record_bytes))[-1] = message.apart - segment.data
+                (<uint64_t *> ((<uint8_t *> record) + record_bytes) - 1)[0] = message.apart - segment.data
             elif message.apart != NULL:
                 memcpy(content, message.content, head_bytes_of(message))
                 memcpy(content + head_bytes_of(message), message.apart, message.body_bytes)
@@ -366,7 +366,7 @@ cdef class Store:
         if record.body_bytes != message.body_bytes:
             return None
         if record.flags & RECORD_APART:
-            position[0] = (<const uint64_t *> (data + start + record.record_bytes))[-1]
+            position[0] = (<const uint64_t *> (data + start + record.record_bytes) - 1)[0]
             return segment
         position[0] = (
             start + sizeof(StoredRecord) + <uint64_t> record.queue_count * sizeof(RecordQueue)

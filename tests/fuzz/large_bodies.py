@@ -27,11 +27,13 @@ from gateway.channel import Channel
 from gateway.transport import ClientProtocol
 from tests.unit.gateway.bench import CAPABILITIES, Bench, turn
 from tests.unit.gateway_core import frames, records
-from tests.unit.gateway_core.records import Published
+from tests.unit.gateway_core.records import Document, Published
 
 FRAME_MAX = 131_072
 RING_BYTES = 256 * 1024
 SHARDS = 2
+ROOM_FILE_BYTES = 1 << 20
+ROOM_START = 4160
 READ_BYTES_MAX = 1 << 20
 
 
@@ -100,9 +102,9 @@ class Client:
         """Reads of these sizes, the rest in reads as large as they can be; none is made that was not asked for."""
         at, pieces = 0, iter(sizes)
         while at < len(data) and not self.transport.closing:
-            room = self.protocol.get_buffer(-1)
-            n = min(next(pieces, len(data)), len(room), len(data) - at)
-            memoryview(room)[:n] = data[at:at + n]
+            with memoryview(self.protocol.get_buffer(-1)) as place:
+                n = min(next(pieces, len(data)), len(place), len(data) - at)
+                place[:n] = data[at:at + n]
             self.protocol.buffer_updated(n)
             at += n
 
@@ -135,9 +137,13 @@ class Client:
 
 
 class World:
-    """`queues` are on shard 0 and 1, under their names."""
+    """`queues` are on shard 0 and 1, under their names. `rooms`: shards give some to read into, one after the other."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, rooms: bool = False) -> None:
+        self.directory = directory
+        self.rooms = rooms
+        self.room_paths: list[Path] = []
+        self.in_rooms: list[tuple[int, int, bytes]] = []
         self.bench = Bench()
         self.gateway = self.bench.gateway
         self.clients: list[Client] = []
@@ -181,7 +187,9 @@ class World:
             self.gateway.on_link_down(cast(Any, link))
             self.gateway.on_link_up(cast(Any, self.ours[shard]))
         self.gateway.links = cast(Any, self.ours)
-        client.feed(b"")
+        for shard in range(SHARDS) if self.rooms else ():
+            self.give_room(shard)
+            self.give_room(shard)
 
     def consume(self, client: Client, queue: str, tag: str) -> int:
         """The handle of a consumer without acks; its shard has answered."""
@@ -193,6 +201,7 @@ class World:
 
     def turn(self, *, answers: bool = False) -> None:
         """The end of a gateway's turn, and a turn of each shard: it takes what is in its ring."""
+        ended: list[int] = []
         self.gateway.flush()
         for shard in range(SHARDS):
             moved = True
@@ -203,12 +212,41 @@ class World:
                 while (view := self.theirs[shard].receive()) is not None:
                     moved = True
                     self.batch_counts[shard] += 1
-                    found = records.read(bytes(view))
+                    found = records.read(records.with_bodies(bytes(view), self.body_at))
                     self.published += [record for record in found if isinstance(record, Published)]
+                    ended += [
+                        shard for one in found
+                        if isinstance(one, Document) and one.document.get("event") == "room_end"]
                 self.theirs[shard].release()
             if answers:
                 self.say(shard, records.watermark(self.batch_counts[shard], self.batch_counts[shard]))
+        for shard in ended:
+            self.give_room(shard)
         self.gateway.flush()
+
+    def give_room(self, shard: int) -> None:
+        """In a file of its own."""
+        number = len(self.room_paths)
+        path = self.directory / f"{number}.data"
+        path.write_bytes(bytes(ROOM_FILE_BYTES))
+        self.room_paths.append(path)
+        self.say(shard, records.event({
+            "event": "room", "file": number, "path": str(path), "bytes": ROOM_FILE_BYTES, "start": ROOM_START,
+            "end": ROOM_FILE_BYTES - 64}))
+
+    def body_at(self, file: int, position: int, body_bytes: int) -> bytes:
+        """Which is to stay there: `check_rooms`."""
+        with self.room_paths[file].open("rb") as room:
+            room.seek(position)
+            body = room.read(body_bytes)
+        self.in_rooms.append((file, position, body))
+        return body
+
+    def check_rooms(self) -> None:
+        """Nothing was read over what the shards were told of."""
+        before, self.in_rooms = self.in_rooms, []
+        for file, position, body in before:
+            assert self.body_at(file, position, len(body)) == body
 
     def say(self, shard: int, batch: bytes) -> None:
         """A batch of a shard, given back when it was handled."""

@@ -28,27 +28,30 @@ EDGES = [0, 1, 7, 8, LENT_BODY_BYTES_MIN - 100, LENT_BODY_BYTES_MIN - 41, LENT_B
          LENT_BODY_BYTES_MIN - 1, LENT_BODY_BYTES_MIN, LENT_BODY_BYTES_MIN + 1, RING_BYTES // 2 - 64, BODY_MAX - 1,
          BODY_MAX, BODY_MAX + 1, RING_BYTES // 2, READ_BUFFER_BYTES - 8, READ_BUFFER_BYTES + 3, RING_BYTES * 2 + 5]
 QUEUES = [b"one", b"two"]
+MEMORY_DIRECTORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 CONTENT = random.Random(5).randbytes(2 * max(EDGES))
 ACK, CHANNEL_CLOSE_METHOD, CONNECTION_CLOSE_METHOD = (60, 80), (20, 40), (10, 50)
 
 sizes = st.one_of(st.sampled_from(EDGES), st.integers(0, 70_000))
-cuts = st.lists(st.one_of(st.integers(1, 40), st.integers(1, FRAME_MAX)), max_size=12)
+cuts = st.one_of(st.just([]), st.lists(st.one_of(st.integers(1, 40), st.integers(1, FRAME_MAX)), max_size=12))
 reads = st.lists(st.one_of(st.integers(1, 20), st.integers(1, 40_000)), max_size=30)
 
 
 def played(test: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    """A world for it alone."""
-    with tempfile.TemporaryDirectory() as directory:
+    """A world for it alone, and another one in which bodies are read into rooms."""
+    for rooms in (False, True):
+        with tempfile.TemporaryDirectory(dir=MEMORY_DIRECTORY) as directory:
 
-        async def body() -> None:
-            world = World(Path(directory))
-            try:
-                await world.begin(*map(bytes.decode, QUEUES))
-                await test(world)
-            finally:
-                world.close()
+            async def body(directory: str = directory, rooms: bool = rooms) -> None:
+                world = World(Path(directory), rooms=rooms)
+                try:
+                    await world.begin(*map(bytes.decode, QUEUES))
+                    await test(world)
+                    world.check_rooms()
+                finally:
+                    world.close()
 
-        asyncio.run(body())
+            asyncio.run(body())
 
 
 def body_of(number: int, size: int) -> bytes:
@@ -64,13 +67,16 @@ def methods_of(client: Client) -> list[tuple[int, int]]:
 
 @given(st.lists(st.tuples(sizes, st.sampled_from(QUEUES), cuts, st.sampled_from((1, 2))), max_size=8), reads, st.data())
 def test_publishes_arrive_whole_and_in_order_however_they_are_cut(
-    publishes: list[tuple[int, bytes, list[int], int]], pieces: list[int], data: st.DataObject
+    drawn: list[tuple[int, bytes, list[int], int]], pieces: list[int], data: st.DataObject
 ) -> None:
     async def scenario(world: World) -> None:
         client = await world.client(confirms=True)
+        first = (LENT_BODY_BYTES_MIN, data.draw(st.sampled_from(QUEUES)), [], 1)    # from then on it reads into rooms
+        publishes = [first, *drawn]
+        client.feed(publish(1, body_of(0, LENT_BODY_BYTES_MIN), first[1]))
         stream = b"".join(
             publish(channel, body_of(number, size), queue, frame_sizes)
-            for number, (size, queue, frame_sizes, channel) in enumerate(publishes))
+            for number, (size, queue, frame_sizes, channel) in enumerate(publishes) if number)
         middle = data.draw(st.integers(0, len(stream)))
         client.feed(stream[:middle], pieces)
         world.turn()
@@ -171,7 +177,8 @@ def test_a_body_that_is_given_up_in_the_middle_leaves_nothing(size: int, data: s
         client, other = await world.client(), await world.client()
         before = publish(1, body_of(1, LENT_BODY_BYTES_MIN), QUEUES[0])
         half = publish(1, body_of(2, size), QUEUES[0], [size // 2])
-        client.feed(before + half[:data.draw(st.integers(1, len(half) - 1))])
+        client.feed(before)
+        client.feed(half[:data.draw(st.integers(1, len(half) - 1))])
         if what == "channel":
             client.connection.channel(1).closing = True
             client.connection.channel(1).close()

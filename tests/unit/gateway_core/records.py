@@ -1,5 +1,6 @@
 """Builds and reads the records of a link (bus/records.pxd), independently of the compiled code."""
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ PUBLISH, SETTLE, CREDIT, REQUEST, RESPONSE, EVENT = 1, 2, 3, 4, 5, 6
 STREAM = 2
 DELIVER, GET_OK, WATERMARK, REFUSED = 16, 17, 18, 19
 ACK, REQUEUE, REJECT, REQUEUE_FAILED = 0, 1, 2, 3
-PERSISTENT, CONFIRM, DELAYED = 1, 2, 4
+PERSISTENT, CONFIRM, DELAYED, APART = 1, 2, 4, 16
+FLAGS = 5
 NO_TTL = 0xFFFF_FFFF_FFFF_FFFF
 NO_PROPERTIES = b"\x00\x00"
 
@@ -96,6 +98,27 @@ class Document:
     kind: int
     request_id: int
     document: Any
+
+
+def with_bodies(batch: bytes, body_at: Callable[[int, int, int], bytes]) -> bytes:
+    """The batch as it would be without rooms: `body_at` is asked for bodies that lie apart, by file, place and size."""
+    plain, position = b"", 0
+    while position < len(batch):
+        size, kind, flags = struct.unpack_from("<IBB", batch, position)
+        record = batch[position:position + size]
+        position += size
+        if kind == PUBLISH and flags & APART:
+            at = 40 + (8 if flags & DELAYED else 0)
+            file, place = struct.unpack_from("<QQ", record, at)
+            (body_bytes,) = struct.unpack_from("<I", record, 24)
+            queues = (struct.unpack_from("<H", record, 6)[0] * 4 + 7) // 8 * 8
+            names = struct.unpack_from("<BB", record, 28)
+            end = at + 16 + queues + sum(names) + struct.unpack_from("<I", record, 12)[0]
+            whole = bytearray(record[:at] + record[at + 16:end] + body_at(file, place, body_bytes))
+            whole[FLAGS] &= ~APART
+            record = finished(bytes(whole))
+        plain += record
+    return plain
 
 
 def read(batch: bytes) -> list[Any]:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 import random
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from bus.room import Room
 from tests.unit.gateway_core import frames, records
 from tests.unit.gateway_core.driver import Connection, Gateway
 
-APART, FLAGS = 16, 5
 FILE_BYTES = 1 << 21
 START = 4160
 LARGE = LENT_BODY_BYTES_MIN
@@ -53,24 +51,8 @@ class RoomGateway(Gateway):
         if raw:
             self.next_numbers[0] += 1
             self.sent(0, self.next_numbers[0])
-        plain, position = b"", 0
-        while position < len(raw):
-            size, kind, flags = struct.unpack_from("<IBB", raw, position)
-            record = raw[position:position + size]
-            position += size
-            if kind == records.PUBLISH and flags & APART:
-                at = 40 + (8 if flags & records.DELAYED else 0)
-                file, place = struct.unpack_from("<QQ", record, at)
-                (body_bytes,) = struct.unpack_from("<I", record, 24)
-                queues = (struct.unpack_from("<H", record, 6)[0] * 4 + 7) // 8 * 8
-                names = struct.unpack_from("<BB", record, 28)
-                end = at + 16 + queues + sum(names) + struct.unpack_from("<I", record, 12)[0]
-                whole = bytearray(record[:at] + record[at + 16:end] + self.body(file, place, body_bytes))
-                whole[FLAGS] &= ~APART
-                record = records.finished(bytes(whole))
-            plain += record
         found = []
-        for one in records.read(plain):
+        for one in records.read(records.with_bodies(raw, self.body)):
             if isinstance(one, records.Document) and one.document.get("event") == "room_end":
                 self.give()
             else:
