@@ -20,7 +20,9 @@ from gateway.core import frame_errors, publish_errors
 cdef enum:
     BASIC_CLASS = 60
     BODY_BYTES_MAX = 512 * 1024 * 1024      # a frame error above it, whatever max_message_bytes says
-    FIRST_BODY_BYTES_MAX = 64 * 1024        # room made for a body before any of it is here
+    SPARE_BYTES_MIN = 128 * 1024
+    SPARE_BYTES_MAX = 1024 * 1024
+    FIRST_BODY_BYTES_MAX = 256 * 1024       # room made for a body before any of it is here: untouched until it comes
 
 
 cdef int check_body_size(GatewayState gateway, uint64_t body_bytes) except -1:
@@ -31,9 +33,17 @@ cdef int check_body_size(GatewayState gateway, uint64_t body_bytes) except -1:
     return 0
 
 
-cdef int make_room(Content *content, size_t wanted) except -1:
+cdef int make_room(GatewayState gateway, Content *content, size_t wanted) except -1:
     cdef uint8_t *grown
     if wanted <= content.capacity:
+        return 0
+    if wanted >= SPARE_BYTES_MIN and wanted <= gateway.spare_content_bytes:
+        memcpy(gateway.spare_content, content.data, content.used)
+        free(content.data)
+        content.data = gateway.spare_content
+        content.capacity = gateway.spare_content_bytes
+        gateway.spare_content = NULL
+        gateway.spare_content_bytes = 0
         return 0
     grown = <uint8_t *> realloc(content.data, wanted)
     if grown == NULL:
@@ -43,11 +53,22 @@ cdef int make_room(Content *content, size_t wanted) except -1:
     return 0
 
 
+cdef void keep_spare(GatewayState gateway, Content *content) noexcept:
+    """The memory of a content that is done with serves the next large one: fresh pages cost more than the copy."""
+    if content.capacity < SPARE_BYTES_MIN or content.capacity > SPARE_BYTES_MAX \
+            or content.capacity <= gateway.spare_content_bytes:
+        free(content.data)
+        return
+    free(gateway.spare_content)
+    gateway.spare_content = content.data
+    gateway.spare_content_bytes = content.capacity
+
+
 cdef int begin_content(ChannelState channel, const Publish *method) except -1:
     """Keeps the method's arguments until the header comes."""
     cdef Content *content = &channel.content
     cdef size_t n = <size_t> method.exchange_bytes + method.routing_key_bytes
-    make_room(content, n + 1)
+    make_room(channel.gateway, content, n + 1)
     memcpy(content.data, method.exchange, method.exchange_bytes)
     memcpy(content.data + method.exchange_bytes, method.routing_key, method.routing_key_bytes)
     content.used = n
@@ -72,7 +93,7 @@ cdef int add_header(ChannelState channel, const Frame *frame) except -1:
         raise frame_errors.undecodable_header()
     check_body_size(channel.gateway, header.body_size)
     room = header.body_size if header.body_size < FIRST_BODY_BYTES_MAX else FIRST_BODY_BYTES_MAX
-    make_room(content, content.used + frame.size + room)
+    make_room(channel.gateway, content, content.used + frame.size + room)
     memcpy(content.data + content.used, frame.payload, frame.size)
     content.used += frame.size
     content.header_bytes = frame.size
@@ -94,7 +115,7 @@ cdef int add_body(ChannelState channel, const Frame *frame) except -1:
         capacity *= 2
         if capacity < content.used + frame.size:
             capacity = content.used + frame.size
-        make_room(content, whole if whole < capacity else capacity)
+        make_room(channel.gateway, content, whole if whole < capacity else capacity)
     memcpy(content.data + content.used, frame.payload, frame.size)
     content.used += frame.size
     content.body_received += frame.size
@@ -119,5 +140,5 @@ cdef int publish_collected(ChannelState channel) except -1:
         parse_content_header(method.routing_key + method.routing_key_bytes, content.header_bytes, &header)
         publish(channel, &method, &header, method.routing_key + method.routing_key_bytes + content.header_bytes)
     finally:
-        free(content.data)
+        keep_spare(channel.gateway, &content)
     return 0

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from amqp091.renderer cimport NACK_FRAME_BYTES, return_bytes, write_nack, write_return
-from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, parse_expiration
+from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, FRAME_OVERHEAD_BYTES, ContentHeader, Publish, parse_expiration
 from bus.batch cimport Batch
 from bus.limits cimport LENT_BODY_BYTES_MIN
 from bus.records cimport NO_TTL
@@ -158,7 +158,10 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
 cdef int leave_in_room(ChannelState channel, Outgoing *message, uint32_t shard) except -1:
     """A large message's connection reads to a room of its shard from now on; one that was read there stays there."""
     cdef GatewayState gateway = channel.gateway
-    channel.connection.large_shard = shard + 1
+    cdef uint32_t frame_max = channel.connection.frame_max
+    # one of several frames would only pass through the room
+    if frame_max == 0 or message.body_bytes <= frame_max - FRAME_OVERHEAD_BYTES:
+        channel.connection.large_shard = shard + 1
     message.apart = gateway.shards[shard].up and lies_in_room(gateway, shard, message.body, message.body_bytes)
     if message.apart:
         gateway.reading.named = True

@@ -54,6 +54,8 @@ cdef class GatewayState:
     cdef list rooms                     # per shard: list of Room that are read to, the first one first
     cdef list room_files                # per shard: Room by number, all whose files are mapped
     cdef Room reading                   # where what is being handled lies, or None
+    cdef uint8_t *spare_content         # memory for a large publish that comes in pieces: content.pyx
+    cdef size_t spare_content_bytes
 
 
 # What shards have sent to a connection's consumers, and how much of it CREDIT has returned.

@@ -67,6 +67,7 @@ cdef class GatewayState:
         free_scratch(&self.offset_field)
         free_scratch(&self.edited)
         free(self.flooded)
+        free(self.spare_content)
         free_scratch(&self.stripped)
         free_scratch(&self.late)
 
