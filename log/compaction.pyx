@@ -13,7 +13,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from log.formats cimport (
-    INDEX_SETTLED, MOVED, RECORD_COPIED, RECORD_QUEUE_SETTLED, IndexEntry, RecordQueue, StoredRecord,
+    INDEX_SETTLED, MOVED, RECORD_APART, RECORD_COPIED, RECORD_QUEUE_SETTLED, IndexEntry, RecordQueue, StoredRecord,
 )
 from log.segment cimport FORWARD_DAMAGED, SEGMENT_COMPLETE, Segment
 from log.store cimport Entry, Message, Store, describe
@@ -104,7 +104,7 @@ cdef inline bint goes_along(Segment segment, uint32_t slot) noexcept:
 
 
 cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFFFF:
-    """Copies the record of the next live slot, for all its live slots; returns its bytes, 0 at the end."""
+    """Copies the record of the next live slot, for all its live slots; returns how many bytes, 0 at the end."""
     cdef uint32_t slot = store.compacting_slot, first, n = 0, i
     cdef uint32_t position8
     cdef const StoredRecord *record
@@ -165,7 +165,7 @@ cdef uint64_t copy_record(Store store, Segment segment) except? 0xFFFFFFFFFFFFFF
     finally:
         free(numbers)
     store.compacting_slot = slot
-    return record.record_bytes
+    return record.record_bytes + (message.body_bytes if record.flags & RECORD_APART else 0)
 
 
 cdef void remember(Segment segment, uint32_t slot, uint64_t target) noexcept:

@@ -61,7 +61,7 @@ cdef class Segment:
     cdef public uint32_t lent                       # batches under way that name bodies in it
     cdef readonly uint64_t room_bytes               # in it, for a gateway to read into: as Store.open_room made it
     cdef public bint given                          # a gateway writes there
-    cdef public bint spoiled                        # somebody who is not heard any more may write there: not used again
+    cdef public bint spoiled                        # somebody who is not heard any more may read or write there: not used again
     cdef public set borrowers                       # who has been told of its data file; None: nobody
     # Where compaction has copied entries to: sorted slots, and for each place << 32 | slot, or a FORWARD_ constant.
     cdef uint32_t *forward_slots

@@ -385,19 +385,16 @@ cdef class Store:
             self.next_salt += 1
             segment.recycle(self.next_salt, self.clock_ms())
         else:
-            if (
-                self.memory_bytes + needed > self.transient_bytes_max
-                or self.disk.free_bytes(self.transient_directory) < MEMORY_FREE_BYTES_MIN + needed
-            ):
+            if self.memory_bytes + needed > self.transient_bytes_max:
                 return None
             parameters = self.segment_parameters(False, directory=self.transient_directory, in_memory=True)
             parameters.update(data_bytes=data_bytes, slots=ROOM_SLOTS)
             try:
+                if self.disk.free_bytes(self.transient_directory) < MEMORY_FREE_BYTES_MIN + needed:
+                    return None
                 segment = Segment.create(**parameters)
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
-                return None
+            except OSError:
+                return None             # of descriptors, mappings or memory: whoever needs them says so
             segment.memory_bytes = needed
             self.memory_bytes += needed
         segment.given = True
@@ -650,7 +647,7 @@ cdef class Store:
         if segment.lent or segment.given:
             return 0                # give_back and close_room come here again
         if segment.state == SEGMENT_ACTIVE:
-            if not segment.durable and segment.data_used_bytes > REWIND_BYTES:
+            if not segment.durable and segment.data_used_bytes > REWIND_BYTES and not segment.spoiled:
                 self.next_salt += 1
                 segment.recycle(self.next_salt, self.clock_ms())
             return 0

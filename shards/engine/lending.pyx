@@ -9,8 +9,9 @@ body in it, by an event in the same batch, and of its end:
 
 A batch that names bodies is a loan of their segments until the gateway has given it back to its link, whatever has
 become of the messages meanwhile: a segment that is lent (`Segment.lent`) is neither used again nor removed. What was
-lent to a gateway that is gone is given back at once: it cannot read it any more. Copies of the same file under another
-name do not exist, so a number means the same file as long as this process lives.
+lent over a link that is gone is given back at once, but nothing else is ever written there (`Segment.spoiled`): where
+the link was damaged, its gateway lives, and may be sending just that to a client. Its mapping outlives the file.
+Copies of the same file under another name do not exist, so a number means the same file as long as this process lives.
 """
 import json
 from collections import deque
@@ -126,9 +127,13 @@ cdef int loans_dropped(EngineState engine, Gateway *gateway) except -1:
 
 
 cdef int forget_loans(EngineState engine, Gateway *gateway) except -1:
-    """The gateway is gone, with all that it had mapped."""
+    """The link is gone. The gateway may still be reading what it has named."""
     cdef Loans loans = loans_of(gateway)
     cdef Segment segment
+    for _, segments in loans.under_way:
+        for other in segments:
+            segment = <Segment> other
+            segment.spoiled = True
     for other in loans.files:
         segment = <Segment> other
         segment.borrowers.discard(gateway.index)

@@ -1,6 +1,7 @@
 """Rooms: what a gateway has read into the log is a message there without being copied, and is as safe as any other."""
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from log import dump
 from log.access import ROOM_FIRST_BYTE, StoredMessage, acked, append, append_apart, close_room, open_room, read
 from log.checksum import checksum
+from log.disk import Disk
 from log.formats import RECORD_DTYPE, RECORD_MESSAGE, RECORD_QUEUE_DTYPE
 from log.segment import Segment
 from log.store import Store
@@ -217,6 +219,42 @@ def test_without_memory_there_is_no_room(open_store: OpenStore) -> None:
     assert open_room(store) is not None and open_room(store) is not None
     assert open_room(store) is None
     assert open_room(open_store(segment_bytes=64 << 10)) is None, "smaller than a read"
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM])
+@pytest.mark.parametrize("call", ["create", "allocate", "free_bytes"])
+def test_where_the_machine_has_none_there_is_no_room(open_store: OpenStore, error: int, call: str) -> None:
+    """It is not needed: the message that it would serve next is stored like any other."""
+    class Refusing(Disk):
+        refuses = False
+
+    def refuse(self: Refusing, *arguments: Any) -> Any:
+        if self.refuses:
+            raise OSError(error, os.strerror(error))
+        return getattr(Disk, call)(self, *arguments)
+
+    setattr(Refusing, call, refuse)
+    disk = Refusing()
+    store = open_store(segment_bytes=SEGMENT_BYTES, disk=disk)
+    disk.refuses = True
+    assert open_room(store) is None
+    assert store.memory_bytes == 0
+    disk.refuses = False
+    assert open_room(store) is not None
+
+
+def test_compaction_goes_in_steps_of_bodies_too(store: Store) -> None:
+    store.compacted_bytes_min = 1
+    reader = Reader(store)
+    entries = [reader.append(number)[0] for number in range(1, 41)]
+    for entry in entries[10:]:
+        acked(store, entry)
+    close_room(store, reader.room)
+    steps = 1
+    while store.compact(2 * BODY_BYTES):
+        steps += 1
+    assert steps >= 5
+    assert [read(store, entry).body for entry in entries[:10]] == [body_of(n) for n in range(1, 11)]  # type: ignore[union-attr]
 
 
 def test_what_is_left_in_a_room_is_compacted(store: Store) -> None:

@@ -35,6 +35,7 @@ class Borrower:
         self.files: dict[int, LentFile] = {}
         self.paths: dict[int, str] = {}
         self.bodies: list[bytes] = []
+        self.places: list[tuple[int, int]] = []
         bench.engine.set_borrowing(gateway, True)
 
     def take(self) -> list[tuple[int, int]]:
@@ -42,7 +43,8 @@ class Borrower:
         raw = bytes(self.bench.engine.outgoing(self.gateway))
         self.link.sent_position += len(raw)
         self.bench.engine.sent(self.gateway, self.link)
-        places, position = [], 0
+        places: list[tuple[int, int]] = []
+        position = 0
         while position < len(raw):
             size, kind, flags = struct.unpack_from("<IBB", raw, position)
             if kind == DELIVER_KIND:
@@ -56,6 +58,7 @@ class Borrower:
                 assert isinstance(event, Json)
                 self._hear(event.document)
             position += size
+        self.places += places
         return places
 
     def _hear(self, event: dict[str, Any]) -> None:
@@ -188,6 +191,29 @@ def test_a_gateway_that_dies_gives_everything_back(bench: Bench) -> None:
     bench.consume(no_ack=True)
     bench.feed(publish(1, large(31)))
     assert successor.take() and successor.bodies == [large(31)]
+
+
+@pytest.mark.parametrize("mib", [1, 4], ids=["a segment that is full", "the tail"])
+def test_what_a_broken_link_has_lent_is_not_written_over(tmp_path: Path, mib: int) -> None:
+    """A gateway whose link is made anew lives, and may be writing these bytes to a socket just now."""
+    bench = Bench(tmp_path, segment_bytes=mib << 20)
+    bench.engine.add_queue(1, False, False)
+    borrower = Borrower(bench)
+    bench.consume(no_ack=True)
+    bodies = [large(number) for number in range(60)]
+    for body in bodies:
+        bench.feed(publish(1, body))
+        borrower.take()
+    bench.engine.gateway_down(0)
+    assert bench.engine.loan_count == 0
+    successor = Borrower(bench)
+    bench.consume(no_ack=True)
+    for number in range(200, 440):
+        bench.feed(publish(1, large(number)))
+        successor.take()
+        successor.give_back()
+        run_chores(bench)
+    assert [borrower.files[file].read(place, BODY_BYTES) for file, place in borrower.places] == bodies
 
 
 def test_every_gateway_has_loans_of_its_own(bench: Bench) -> None:
