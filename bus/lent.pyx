@@ -9,6 +9,7 @@ import os
 
 from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp
 
 cdef extern from "sys/mman.h" nogil:
     void *mmap(void *address, size_t length, int protection, int flags, int descriptor, long offset)
@@ -26,14 +27,18 @@ LENT_FILE_BYTES_MAX = 1 << 36
 
 
 cdef class LentFile:
-    """`mapped_bytes`: as large as the file may become. OSError where it is gone; ValueError for a size that none has."""
+    """`mapped_bytes`: as large as the file may become. `beginning`: its first bytes. OSError where it is gone; ValueError
+    for a size that none has, and where another file has its name by now."""
 
     def __cinit__(self):
         self.data = NULL
         self.descriptor = -1
 
-    def __init__(self, str path not None, uint64_t mapped_bytes):
+    def __init__(self, str path not None, uint64_t mapped_bytes, bytes beginning not None=b""):
         cdef void *address
+        cdef const uint8_t *first
+        cdef const char *expected = beginning
+        cdef size_t n = len(beginning)
         if not 0 < mapped_bytes <= <uint64_t> LENT_FILE_BYTES_MAX:
             raise ValueError(f"a file of {mapped_bytes} bytes cannot be lent")
         if self.data != NULL:
@@ -44,6 +49,9 @@ cdef class LentFile:
             raise OSError(errno, os.strerror(errno), path)
         self.data = <const uint8_t *> address
         self.mapped_bytes = mapped_bytes
+        first = self.at(0, n)
+        if first == NULL or memcmp(first, expected, n) != 0:
+            raise ValueError(f"{path} is another file")
 
     def __dealloc__(self):
         if self.data != NULL:

@@ -15,5 +15,6 @@ cdef class Room:
     cdef object owner                   # the connection whose bytes are kept; None: nobody's are
     cdef bint named                     # something in it was named to the shard since this was last set to False
 
-    # As the shard has given it, whatever was here before. ValueError for a place that is not in the file.
-    cdef int open(self, uint64_t start, uint64_t end) except -1
+    # As the shard has given it, whatever was here before. ValueError for a place that is not in the file, and where that
+    # does not begin so.
+    cdef int open(self, uint64_t start, uint64_t end, bytes beginning) except -1

@@ -9,6 +9,7 @@ import os
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from bus.lent import LENT_FILE_BYTES_MAX
 
@@ -29,13 +30,14 @@ cdef extern from *:
 
 
 cdef class Room:
-    """`mapped_bytes`: of the file, all of which is allocated. OSError where it is gone; ValueError for a size that it
-    has not."""
+    """`mapped_bytes`: of the file, all of which is allocated. `beginning`: its first bytes. OSError where it is gone;
+    ValueError for a size that it has not, and where another file has its name by now."""
 
     def __cinit__(self):
         self.data = NULL
 
-    def __init__(self, uint32_t shard, uint64_t number, str path not None, uint64_t mapped_bytes, uint64_t start, uint64_t end):
+    def __init__(self, uint32_t shard, uint64_t number, str path not None, uint64_t mapped_bytes, uint64_t start, uint64_t end,
+                 bytes beginning not None=b""):
         cdef void *address
         if self.data != NULL:
             raise RuntimeError("the file is mapped already")
@@ -52,7 +54,7 @@ cdef class Room:
             os.close(descriptor)
         self.data = <uint8_t *> address
         self.mapped_bytes = mapped_bytes
-        self.open(start, end)
+        self.open(start, end, beginning)
         # A hint: one call for all pages costs a third of a fault for each, and older kernels refuse it.
         madvise(self.data, self.mapped_bytes, MADV_POPULATE_WRITE)
 
@@ -63,7 +65,11 @@ cdef class Room:
     def __repr__(self):
         return f"<Room {self.number} of shard {self.shard}: {self.position} to {self.end}>"
 
-    cdef int open(self, uint64_t start, uint64_t end) except -1:
+    cdef int open(self, uint64_t start, uint64_t end, bytes beginning) except -1:
+        cdef const char *expected = beginning
+        cdef size_t n = len(beginning)
+        if n > self.mapped_bytes or memcmp(self.data, expected, n) != 0:
+            raise ValueError(f"the file of room {self.number} is another one")
         if not start < end <= self.mapped_bytes:
             raise ValueError(f"no room is from {start} to {end} of {self.mapped_bytes} bytes")
         self.start = self.position = start

@@ -7,6 +7,7 @@ socket does not take all of it. What happens now and then is its subclass's: gat
 from libc.stdint cimport uint64_t
 
 from bus.batch cimport Batch
+from bus.room cimport Room
 from gateway.core.connection cimport ConnectionCore
 from gateway.core.lent_output cimport send_straight
 from gateway.core.rooms cimport room_for
@@ -43,12 +44,14 @@ cdef class ClientSocket:
     def buffer_updated(self, size_t nbytes):
         cdef ConnectionCore connection = self._connection
         cdef GatewayTurn gateway = self._gateway
+        cdef Room room = self._room
+        self._room = None               # who reads no more keeps no room of a file that is gone
         self.received_bytes += nbytes
         if connection.pauses:
             self.stop_reading()
         try:
-            if self._room is not None:
-                connection.receive_in_room(self._room, nbytes)
+            if room is not None:
+                connection.receive_in_room(room, nbytes)
             else:
                 connection.receive_bytes(gateway.read_data, nbytes)
         except Exception as error:      # a bug in a handler

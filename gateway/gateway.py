@@ -228,10 +228,12 @@ class Gateway(GatewayTurn):
             self._on_active(event)
             return
         if name == "lend":
-            self.lend(shard, event["file"], event["path"], event["bytes"])
+            self.lend(shard, event["file"], event["path"], event["bytes"], bytes.fromhex(event["beginning"]))
             return
         if name == "room":
-            self.room(shard, event["file"], event["path"], event["bytes"], event["start"], event["end"])
+            self.room(
+                shard, event["file"], event["path"], event["bytes"], event["start"], event["end"],
+                bytes.fromhex(event["beginning"]))
             return
         if name == "lend_end":
             self.lend_end(shard, event["file"])

@@ -206,6 +206,11 @@ cdef class Segment:
         return tuple(segment_path(self.directory, self.number, kind) for kind in ("data", "index", "acks"))
 
     @property
+    def beginning(self) -> bytes:
+        """The header of its data file, which no other file has as long as this one takes no new salt."""
+        return <bytes> (<const char *> self.data)[:sizeof(FileHeader)]
+
+    @property
     def allocated_bytes(self) -> int:
         """What the files take on their file system."""
         return self.data_allocated_bytes + 2 * HEADER_BYTES + self.slots_allocated * (sizeof(IndexEntry) + 1)

@@ -184,9 +184,11 @@ cdef class ConnectionCore(ConnectionState):
         if n > room.window_bytes or room.owner is not self:
             raise ValueError(f"{n} bytes were not read into the window of {room!r}")
         room.window_bytes = 0
+        if n == 0:
+            return 0
         room.kept_bytes = 0
         room.named = False
-        if self.is_closed or self.is_deaf or n == 0:
+        if self.is_closed or self.is_deaf:
             forget_kept(self)
             return 0
         self.processing = True

@@ -47,12 +47,16 @@ class GatewayCore:
     def on_batch(self, shard: int, view: Buffer) -> None:
         """Applies a whole batch in order: DELIVER, GET_OK, WATERMARK, REFUSED here, JSON through on_json.
         Raises BadRecord where a record's lengths lie: the link is then to be treated as broken."""
-    def lend(self, shard: int, number: int, path: str, mapped_bytes: int) -> None:
-        """A file of the shard's log, of which deliveries will name parts by that number. OSError where it is gone."""
+    def lend(self, shard: int, number: int, path: str, mapped_bytes: int, beginning: bytes = b"") -> None:
+        """A file of the shard's log, of which deliveries will name parts by that number. OSError where it is gone,
+        ValueError where it does not begin so: a shard that came after has given its name to another one."""
     def lend_end(self, shard: int, number: int) -> None:
         """Nothing more of that file will be named."""
-    def room(self, shard: int, number: int, path: str, mapped_bytes: int, start: int, end: int) -> None:
-        """The shard has given room in a file of its log, to be used from start to end. OSError where it is gone."""
+    def room(
+        self, shard: int, number: int, path: str, mapped_bytes: int, start: int, end: int, beginning: bytes = b"",
+    ) -> None:
+        """The shard has given room in a file of its log, to be used from start to end. OSError and ValueError as for
+        `lend`."""
     def take_lent(self) -> list[ConnectionCore]:
         """After each batch, before it is given back: connections whose output names lent bodies, each once. Each is to
         be written (ConnectionCore.send_straight) or to have its bodies copied (keep_lent)."""

@@ -139,9 +139,9 @@ cdef class GatewayCore(GatewayState):
 
     # bodies that stay in a shard's log
 
-    def lend(self, uint32_t shard, uint64_t number, str path not None, uint64_t mapped_bytes):
+    def lend(self, uint32_t shard, uint64_t number, str path not None, uint64_t mapped_bytes, bytes beginning not None=b""):
         self.shard_at(shard)
-        file = LentFile(path, mapped_bytes)
+        file = LentFile(path, mapped_bytes, beginning)
         self.lend_end(shard, number)        # one that this replaces may be named by the batch at hand
         (<dict> self.lent_files[shard])[number] = file
 
@@ -153,17 +153,17 @@ cdef class GatewayCore(GatewayState):
             self.ended_files.append(file)
 
     def room(self, uint32_t shard, uint64_t number, str path not None, uint64_t mapped_bytes, uint64_t start,
-             uint64_t end):
+             uint64_t end, bytes beginning not None=b""):
         cdef Room room
         self.shard_at(shard)
         room = (<dict> self.room_files[shard]).get(number)
         if room is None:
-            room = Room(shard, number, path, mapped_bytes, start, end)
+            room = Room(shard, number, path, mapped_bytes, start, end, beginning)
             (<dict> self.room_files[shard])[number] = room
         elif room in <list> self.rooms[shard]:
             raise ValueError(f"shard {shard} has given room {number} already")
         else:
-            room.open(start, end)
+            room.open(start, end, beginning)
         (<list> self.rooms[shard]).append(room)
 
     def take_lent(self):

@@ -4,7 +4,7 @@
 A gateway that shares files with this shard maps them for reading (bus/lent.pyx). It is told of a file before the first
 body in it, by an event in the same batch, and of its end:
 
-    {"event": "lend", "file": 7, "path": "/dev/shm/.../00000007.data", "bytes": 67112960}
+    {"event": "lend", "file": 7, "path": "/dev/shm/.../00000007.data", "bytes": 67112960, "beginning": "57524e..."}
     {"event": "lend_end", "file": 7}
 
 A batch that names bodies is a loan of their segments until the gateway has given it back to its link, whatever has
@@ -12,6 +12,7 @@ become of the messages meanwhile: a segment that is lent (`Segment.lent`) is nei
 lent over a link that is gone is given back at once, but nothing else is ever written there (`Segment.spoiled`): where
 the link was damaged, its gateway lives, and may be sending just that to a client. Its mapping outlives the file.
 Copies of the same file under another name do not exist, so a number means the same file as long as this process lives.
+The next process may use it again: a gateway that hears late of a file knows by its first bytes that it is another one.
 """
 import json
 from collections import deque
@@ -52,6 +53,7 @@ cdef int announce(EngineState engine, Gateway *gateway, Segment segment) except 
     loans.files[segment] = None
     event = {
         "event": "lend", "file": segment.number, "path": segment.paths()[0], "bytes": segment.data_mapped_bytes,
+        "beginning": segment.beginning.hex(),
     }
     return tell(engine, gateway, KIND_EVENT, 0, json.dumps(event).encode())
 

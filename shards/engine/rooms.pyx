@@ -4,7 +4,8 @@
 A room is the beginning of a transient segment in memory (Store.open_room). It belongs to one gateway, which maps it for
 writing, uses it from its start to its end, and says when it is done with it:
 
-    {"event": "room", "file": 7, "path": "/dev/shm/.../00000007.data", "bytes": 4263936, "start": 4160, "end": 4198464}
+    {"event": "room", "file": 7, "path": "/dev/shm/.../00000007.data", "bytes": 4263936, "start": 4160, "end": 4198464,
+     "beginning": "57524e..."}
     {"event": "room_end", "file": 7}        (from the gateway)
 
 A publish from a room says where its body lies (PUBLISH_APART). The gateway never writes to these bytes again, so they
@@ -55,7 +56,7 @@ cdef bint give_room(EngineState engine, Gateway *gateway) except -1:
         announce(engine, gateway, segment)      # it hears of the file's end then
     event = {
         "event": "room", "file": segment.number, "path": segment.paths()[0], "bytes": segment.data_mapped_bytes,
-        "start": <uint64_t> ROOM_START, "end": ROOM_START + segment.room_bytes,
+        "start": <uint64_t> ROOM_START, "end": ROOM_START + segment.room_bytes, "beginning": segment.beginning.hex(),
     }
     tell(engine, gateway, KIND_EVENT, 0, json.dumps(event).encode())
     return True

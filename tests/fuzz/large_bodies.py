@@ -144,6 +144,7 @@ class World:
         self.rooms = rooms
         self.room_paths: list[Path] = []
         self.in_rooms: list[tuple[int, int, bytes]] = []
+        self.full_rooms: list[tuple[int, int]] = []
         self.bench = Bench()
         self.gateway = self.bench.gateway
         self.clients: list[Client] = []
@@ -201,7 +202,7 @@ class World:
 
     def turn(self, *, answers: bool = False) -> None:
         """The end of a gateway's turn, and a turn of each shard: it takes what is in its ring."""
-        ended: list[int] = []
+        ended: list[tuple[int, int]] = []
         self.gateway.flush()
         for shard in range(SHARDS):
             moved = True
@@ -215,13 +216,14 @@ class World:
                     found = records.read(records.with_bodies(bytes(view), self.body_at))
                     self.published += [record for record in found if isinstance(record, Published)]
                     ended += [
-                        shard for one in found
+                        (shard, one.document["file"]) for one in found
                         if isinstance(one, Document) and one.document.get("event") == "room_end"]
                 self.theirs[shard].release()
             if answers:
                 self.say(shard, records.watermark(self.batch_counts[shard], self.batch_counts[shard]))
-        for shard in ended:
+        for shard, _ in ended:
             self.give_room(shard)
+        self.full_rooms += ended
         self.gateway.flush()
 
     def give_room(self, shard: int) -> None:
@@ -232,7 +234,17 @@ class World:
         self.room_paths.append(path)
         self.say(shard, records.event({
             "event": "room", "file": number, "path": str(path), "bytes": ROOM_FILE_BYTES, "start": ROOM_START,
-            "end": ROOM_FILE_BYTES - 64}))
+            "end": ROOM_FILE_BYTES - 64, "beginning": ""}))
+
+    def remove_full_rooms(self) -> list[Path]:
+        """Their files are gone, and the gateway hears of it."""
+        removed = [self.room_paths[number] for _, number in self.full_rooms]
+        for shard, number in self.full_rooms:
+            self.room_paths[number].unlink()
+            self.say(shard, records.event({"event": "lend_end", "file": number}))
+        self.full_rooms.clear()
+        self.in_rooms.clear()
+        return removed
 
     def body_at(self, file: int, position: int, body_bytes: int) -> bytes:
         """Which is to stay there: `check_rooms`."""

@@ -197,6 +197,21 @@ def test_a_body_that_is_given_up_in_the_middle_leaves_nothing(size: int, data: s
     played(scenario)
 
 
+def test_a_connection_that_rests_keeps_no_memory_of_rooms_that_are_gone() -> None:
+    async def scenario(world: World) -> None:
+        clients = [await world.client() for _ in range(40)]
+        for number, client in enumerate(clients):
+            for _ in range(2):                  # the second one into a room
+                client.feed(publish(1, body_of(number, 60_000), QUEUES[1]))
+                world.turn()
+        removed = world.remove_full_rooms()
+        assert len(removed) >= 2 or not world.rooms
+        mapped = Path("/proc/self/maps").read_text()
+        assert not [path.name for path in removed if str(path) in mapped]
+
+    played(scenario)
+
+
 @given(st.lists(st.integers(1, 60_000), min_size=1, max_size=40), st.integers(0, 2**32), st.booleans())
 def test_a_client_that_does_not_read_gets_every_lent_body_as_it_was_when_it_was_lent(
     lent: list[int], seed: int, leaves: bool
@@ -212,7 +227,8 @@ def test_a_client_that_does_not_read_gets_every_lent_body_as_it_was_when_it_was_
         expected = []
         with tempfile.NamedTemporaryFile() as file:
             file.truncate(1 << 20)
-            world.say(0, records.event({"event": "lend", "file": 1, "path": file.name, "bytes": 1 << 20}))
+            world.say(0, records.event({
+                "event": "lend", "file": 1, "path": file.name, "bytes": 1 << 20, "beginning": ""}))
             for first in range(0, len(lent), 5):
                 batch = b""
                 for number, size in enumerate(lent[first:first + 5]):

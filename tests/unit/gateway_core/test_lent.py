@@ -154,6 +154,22 @@ def test_only_deliveries_to_consumers_can_lend(gateway: Gateway) -> None:
         gateway.on_batch(0, bytes(got))
 
 
+def test_a_file_that_has_taken_the_name_of_another_one_is_not_read(gateway: Gateway, tmp_path: Path) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(b"other one")
+    connection = Connection(gateway)
+    consumer = connection.channels[1].add_consumer(b"tag", 0, False)
+    for beginning in (b"first one", b"other one, and longer"):
+        with pytest.raises(ValueError, match="another"):
+            gateway.lend(0, FILE + 1, str(path), 1 << 20, beginning)
+    gateway.on_batch(0, deliver_lent(consumer, 0, 5, file=FILE + 1))
+    assert connection.lost == [0]
+    gateway.lend(0, FILE + 1, str(path), 1 << 20, b"other")
+    gateway.on_batch(0, deliver_lent(consumer, 0, 5, file=FILE + 1))
+    assert connection.has_lent
+    connection.keep_lent()
+
+
 def test_a_file_that_could_not_be_opened_costs_the_connection(gateway: Gateway) -> None:
     connection = Connection(gateway)
     consumer = connection.channels[1].add_consumer(b"tag", 0, False)

@@ -271,6 +271,35 @@ def test_bytes_that_were_not_read_are_not_believed(gateway: RoomGateway) -> None
         other.receive_read(room, 1)
 
 
+def test_a_read_of_nothing_changes_nothing(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    data = frames.publish(1, routing_key=b"q", body=body_of(LARGE, 1))
+    read_in(connection, data[:10_000])
+    room = connection.room_to_read()
+    assert room is not None
+    connection.receive_read(room, 0)
+    read_in(connection, data[10_000:])
+    assert [record.body for record in gateway.read()] == [body_of(LARGE, 1)]
+
+
+def test_a_file_that_has_taken_the_name_of_another_one_is_no_room(tmp_path: Path) -> None:
+    """Of the next process of that shard, which the gateway has not heard of yet."""
+    gateway = RoomGateway(tmp_path, rooms=0)
+    path = tmp_path / "data"
+    path.write_bytes(b"first".ljust(FILE_BYTES, b"\0"))
+    place = (0, 7, str(path), FILE_BYTES, START, FILE_BYTES)
+    gateway.room(*place, b"first")
+    for beginning in (b"other", b"first" + bytes(FILE_BYTES)):
+        with pytest.raises(ValueError, match="another"):
+            gateway.room(0, 8, *place[2:], beginning)
+    connection = Connection(gateway)
+    warm(connection)
+    room = connection.room_to_read()
+    assert room is not None and room.number == 7
+
+
 @pytest.mark.parametrize(("start", "end", "mapped"), [
     (START, FILE_BYTES + 1, FILE_BYTES), (START, FILE_BYTES, FILE_BYTES + 1), (FILE_BYTES, FILE_BYTES, FILE_BYTES),
     (FILE_BYTES + 5, START, FILE_BYTES), (0, 1, 0), ((1 << 64) - 1, 5, FILE_BYTES),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bus.room import Room
 from log import dump
 from log.access import ROOM_FIRST_BYTE, StoredMessage, acked, append, append_apart, close_room, open_room, read
 from log.checksum import checksum
@@ -219,6 +220,26 @@ def test_without_memory_there_is_no_room(open_store: OpenStore) -> None:
     assert open_room(store) is not None and open_room(store) is not None
     assert open_room(store) is None
     assert open_room(open_store(segment_bytes=64 << 10)) is None, "smaller than a read"
+
+
+def test_who_hears_late_of_a_room_does_not_take_the_next_processs_file_for_it(
+    open_store: OpenStore, store: Store, message: Callable[..., StoredMessage]
+) -> None:
+    """Nothing lies in the room: the next process removes its file, and may give the name to another one."""
+    room = open_room(store)
+    assert room is not None
+    path, size, beginning = data_path(room), Path(data_path(room)).stat().st_size, room.beginning
+    Room(0, room.number, path, size, ROOM_FIRST_BYTE, size, beginning)
+    again = open_store(segment_bytes=SEGMENT_BYTES)
+    again.recover()
+    assert not Path(path).exists()
+    for number in range(4):
+        append(again, False, message(body_of(number)), [1], [number + 1])
+        if Path(path).exists():
+            break
+    assert Path(path).exists(), "the same name"
+    with pytest.raises(ValueError, match="another"):
+        Room(0, room.number, path, min(size, Path(path).stat().st_size), ROOM_FIRST_BYTE, 1 << 20, beginning)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM])

@@ -63,7 +63,7 @@ class Borrower:
 
     def _hear(self, event: dict[str, Any]) -> None:
         if event["event"] == "lend":
-            self.files[event["file"]] = LentFile(event["path"], event["bytes"])
+            self.files[event["file"]] = LentFile(event["path"], event["bytes"], bytes.fromhex(event["beginning"]))
             self.paths[event["file"]] = event["path"]
         elif event["event"] == "lend_end":
             del self.files[event["file"]]

@@ -36,6 +36,8 @@ class Reader(Borrower):
     def _hear(self, event: dict[str, Any]) -> None:
         super()._hear(event)
         if event["event"] == "room":
+            with open(event["path"], "rb") as file:
+                assert file.read(64) == bytes.fromhex(event["beginning"])
             self.rooms.append(event)
 
     def ask(self) -> None:
