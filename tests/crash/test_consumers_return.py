@@ -34,11 +34,12 @@ def active(warren: Warren, queue: str) -> str | None:
 
 
 def expect_only(consumers: dict[str, ChannelClient], publisher: ChannelClient, queue: str, tag: str) -> None:
-    """A message goes to this consumer."""
+    """A message goes to this consumer, and its shard knows that it is done with."""
     publisher.publish("", queue, tag.encode())
     message = consumers[tag].delivery()
     assert message.body == tag.encode()
     consumers[tag].ack(message.delivery_tag)
+    consumers[tag].expect_nothing(queue)
 
 
 def test_the_active_consumer_stays_active_and_the_others_keep_their_order(warren: Warren) -> None:
