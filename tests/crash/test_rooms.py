@@ -5,8 +5,9 @@ Every body is checked byte by byte.
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ QUEUE = "large"
 LETTERS = "letters"
 SEGMENT_BYTES = 1 << 20
 SIZES = (40_000, 65_536, 20_000, 131_064, 16_384)
+RETURNED_POSITION_OFFSET = 4096 + 256 + 64      # bus/ring.pyx: what the gateway has consumed of the ring to it
 NOISE = random.Random(7).randbytes(1 << 18)
 MODES = pytest.mark.parametrize("delivery_mode", [1, 2], ids=["transient", "persistent"])
 
@@ -190,6 +192,50 @@ def all_of(channel: ChannelClient, queue: str) -> list[Message]:
     while (message := channel.get(queue, no_ack=True)) is not None:
         messages.append(message)
     return messages
+
+
+def damage_link(places: Path, use_it: Callable[[], None]) -> None:
+    """The shard finds a position in it that cannot be, until another one has taken its place."""
+    (old,) = places.glob("link-gateway*")
+
+    def replaced() -> bool:
+        with contextlib.suppress(FileNotFoundError), old.open("r+b", buffering=0) as link:
+            link.seek(RETURNED_POSITION_OFFSET)
+            link.write((1 << 40).to_bytes(8, "little"))
+        use_it()
+        return [path for path in places.glob("link-gateway*") if path != old] != []
+
+    wait_until(replaced, "another link")
+
+
+@MODES
+def test_a_link_that_is_damaged_costs_no_body(warren: Warren, channel: ChannelClient, delivery_mode: int) -> None:
+    """Its gateway lives: it is reading bodies into rooms of before, and writing out what it was lent."""
+    places = Path(warren.status()["shared_directory"])
+    pids = warren.pid("gateway"), warren.pid("shard")
+    reader, sender = channel.client.channel(3), channel.client.channel(4)
+    reader.qos(20)
+    reader.consume(QUEUE)
+    sender.confirm()
+    count, wanted = 0, set[int]()
+
+    def send_more() -> None:
+        nonlocal count
+        for number in range(count + 1, count + 9):
+            send(sender, number, delivery_mode)
+        count += 8
+
+    for _ in range(4):
+        first = count + 1
+        send_more()
+        damage_link(places, send_more)
+        send_more()
+        wanted |= set(range(first, count + 1)) - sender.wait_confirms(count, first=first)
+        for message in reader.deliveries(8):
+            wanted.discard(number_of(message))
+            reader.ack(message.delivery_tag)
+    take(reader, wanted)
+    assert (warren.pid("gateway"), warren.pid("shard")) == pids
 
 
 def test_rooms_of_gateways_that_died_go_with_their_last_message(warren: Warren) -> None:
