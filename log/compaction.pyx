@@ -31,10 +31,14 @@ cdef enum:
 
 
 cdef bint is_sparse(Segment segment):
-    """Whether what is live in it is a small part: of its entries, or, where that are ids of messages, of its bytes."""
+    """Whether what is live in it is a small part: of its entries, or, where that are ids of messages, or most of it was
+    never anybody's, of its bytes."""
     cdef uint64_t part = 1 + <uint64_t> DEAD_PER_LIVE_MIN
     cdef uint64_t messages = segment.live - segment.live_identifiers
     if segment.live * part <= segment.slots_used:
+        return True
+    # A room: what else was read there is nobody's.
+    if segment.room_bytes and segment.live * segment.apart_bytes * part <= segment.slots_used * segment.room_bytes:
         return True
     return (
         segment.live_identifiers > 0 and messages * part <= segment.slots_used - segment.live_identifiers

@@ -60,6 +60,7 @@ cdef class Segment:
     cdef public bint sealing                        # a chore has it: the mappings must stay
     cdef public uint32_t lent                       # batches under way that name bodies in it
     cdef readonly uint64_t room_bytes               # in it, for a gateway to read into: as Store.open_room made it
+    cdef uint64_t apart_bytes                       # of the bodies in it that records have named
     cdef public bint given                          # a gateway writes there
     cdef public bint spoiled                        # somebody who is not heard any more may read or write there: not used again
     cdef public set borrowers                       # who has been told of its data file; None: nobody

@@ -345,6 +345,7 @@ cdef class Segment:
         record.crc32c = room_checksum(self.salt, HEADER_BYTES, record)
         self.data_used_bytes = ROOM_START + room_bytes
         self.room_bytes = room_bytes
+        self.apart_bytes = 0
         return 0
 
     cdef uint32_t write_content(self, uint64_t position, const StoredRecord *record, const uint8_t *head,

@@ -220,6 +220,7 @@ cdef class Store:
                 # The last eight bytes first: they hold the padding.
                 (<uint64_t *> (content + (copied_bytes & ~(<uint64_t> 7))))[0] = 0
             if flags & RECORD_APART:
+                segment.apart_bytes += message.body_bytes
                 memcpy(content, message.content, copied_bytes)
                 (<uint64_t *> ((<uint8_t *> record) + record_bytes) - 1)[0] = message.apart - segment.data
             elif message.apart != NULL:

@@ -293,6 +293,22 @@ def test_what_is_left_in_a_room_is_compacted(store: Store) -> None:
     assert read(store, entries[0]).body == body_of(1)                           # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("bodies", "goes"), [(1, True), (12, True), (14, False), (40, False)])
+def test_few_bodies_do_not_keep_a_room_in_which_most_was_nobodys(store: Store, bodies: int, goes: bool) -> None:
+    """Small messages were read there, too, or such as went to the disk. A quarter of a mebibyte is 13 bodies."""
+    reader = Reader(store)
+    for number in range(40 - bodies):
+        reader.put(body_of(number))
+    entries = [reader.append(number)[0] for number in range(bodies)]
+    close_room(store, reader.room)
+    while store.compact(1 << 20):
+        pass
+    run_chores(store)
+    assert Path(data_path(reader.room)).exists() != goes
+    for number, entry in enumerate(entries):
+        assert read(store, entry).body == body_of(number)                       # type: ignore[union-attr]
+
+
 def test_a_dump_shows_the_room_and_what_lies_in_it(store: Store) -> None:
     reader = Reader(store)
     reader.append(3)
