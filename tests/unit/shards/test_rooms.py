@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,35 @@ def test_a_record_that_is_too_short_for_its_place_breaks_the_link(bench: Bench, 
     for n in range(40, len(whole) - 8, 8):
         with pytest.raises(BadRecord):
             bench.feed(struct.pack("<I", n) + whole[4:n])
+
+
+def test_mutated_publishes_from_a_room_are_whole_or_break_the_link(bench: Bench, reader: Reader) -> None:
+    """What is stored lies in the room or in the record: over the sanitized core nothing else is read."""
+    rng = random.Random(3)
+    room = reader.rooms[0]
+    body = random.Random(4).randbytes(room["end"] - room["start"])
+    for each in reader.rooms:
+        descriptor = os.open(each["path"], os.O_RDWR)
+        os.pwrite(descriptor, body, each["start"])
+        os.close(descriptor)
+    broken = 0
+    for _ in range(1500):
+        raw = bytearray(apart(
+            room["file"], room["start"] + rng.randrange(len(body) - BODY_BYTES), rng.choice([1, [1, 2]]), BODY_BYTES,
+            persistent=rng.random() < 0.3, not_before_ms=rng.choice([None, 5]), exchange=b"ex", properties=b"\0\0"))
+        for _ in range(rng.randrange(1, 4)):
+            raw[rng.randrange(5, len(raw))] = rng.choice([0, 1, 16, 127, 128, 255, rng.randrange(256)])
+        try:
+            bench.feed(bytes(raw))
+        except BadRecord:
+            broken += 1
+    assert 200 < broken < 1300
+    got = 0
+    while bench.engine.get(0, 77, 1, 1, True, 1):
+        (record,) = bench.take()
+        assert record.body in body or len(record.body) < 256
+        got += 1
+    assert got > 100
 
 
 def test_a_room_of_a_number_that_it_has_not_cannot_end(bench: Bench, reader: Reader) -> None:
