@@ -271,6 +271,8 @@ class World:
 
     def close(self) -> None:
         for client in self.clients:
+            if not client.connection.closed:
+                client.lose()       # a connection that is open keeps its gateway, and that the memory of its doorbells
             client.close()
         for end in (*self.ours.values(), *self.theirs.values()):
             end.close()
