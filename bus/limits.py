@@ -4,7 +4,6 @@ from typing import Final
 CONNECTION_WINDOW_BYTES: Final = 1024 * 1024
 """A shard stops dispatching to a connection that is this far ahead of its CREDIT: a client that does not read
 its socket costs a gateway at most this per shard (and one message)."""
-
 LINK_RING_BYTES: Final = 2 * 1024 * 1024
 """Default size of one direction of a link: in flight between two processes, small enough to stay in the cache."""
 
@@ -23,6 +22,9 @@ LINK_TURN_BATCHES_MAX: Final = 64
 
 CONTROL_MESSAGE_BYTES_MAX: Final = 1 << 30
 """A snapshot of the whole topology is one message on the control bus; more than this is no snapshot."""
+
+ROOM_BODY_BYTES_MAX: Final = 15 * 1024 * 1024
+"""A larger body is copied: no room of a shard's log, into which gateways read, has a place for it (16 MiB)."""
 
 LENT_BODY_BYTES_MIN: Final = 16 * 1024
 """A body of this size or more stays in the log until the gateway writes it to the socket. Below it, to copy it along

@@ -74,13 +74,24 @@ cdef class Room:
             raise ValueError(f"no room is from {start} to {end} of {self.mapped_bytes} bytes")
         self.start = self.position = start
         self.end = end
-        self.kept_bytes = self.window_bytes = 0
+        self.joined_bytes = self.kept_bytes = self.window_bytes = 0
+        self.outgrown_bytes = 0
+        self.gap_bytes = 0
+        self.refusals = 0
+        self.joining = False
         self.owner = None
         self.named = False
         return 0
 
+    cdef uint64_t next_read(self) noexcept:
+        return self.position + self.joined_bytes + <uint64_t> self.gap_bytes + self.kept_bytes
+
+    cdef uint64_t left(self) noexcept:
+        cdef uint64_t first = self.next_read()
+        return self.end - first if first < self.end else 0
+
     def __getbuffer__(self, Py_buffer *view, int flags):
-        cdef uint64_t first = self.position + self.kept_bytes
-        if first > self.end or self.window_bytes > self.end - first:
+        cdef uint64_t first = self.next_read()
+        if first < self.start or first > self.end or self.window_bytes > self.end - first:
             raise BufferError("the window is not in the room")
         PyBuffer_FillInfo(view, self, self.data + first, <Py_ssize_t> self.window_bytes, 0, flags)

@@ -94,9 +94,9 @@ def read(Store store not None, entry):
     )
 
 
-def open_room(Store store not None):
-    """A segment that begins with room, None where memory is short."""
-    return store.open_room()
+def open_room(Store store not None, uint64_t body_bytes=0):
+    """A segment that begins with room for bodies of this size, None where memory is short."""
+    return store.open_room(body_bytes)
 
 
 def close_room(Store store not None, Segment segment not None, bint spoiled=False) -> None:

@@ -86,7 +86,9 @@ cdef class Store:
     cdef Segment place_of_body(self, const Entry *entry, const Message *message, uint64_t *position)
     # A transient segment that begins with room (Segment.room_bytes from ROOM_START on) for a gateway to read into; None
     # where memory is short. A message in it is appended without its body being copied, as long as there is place.
-    cdef Segment open_room(self)
+    cdef Segment open_room(self, uint64_t body_bytes=*)
+    cdef Segment open_room_of(self, uint64_t room_bytes)
+    cdef Segment spare_room_of(self, uint64_t room_bytes)
     # The gateway writes there no more; `spoiled`: that is not certain.
     cdef int close_room(self, Segment segment, bint spoiled) except -1
     # One user of the segment's data file (Segment.lent) less.

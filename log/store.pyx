@@ -54,6 +54,9 @@ cdef enum:
     # Of one room, where segments are not smaller: some turns of a gateway, and little enough that a few of them stay in
     # the caches. Below the lesser number a read or two would fill it: then there are none.
     ROOM_BYTES_MAX = 4 << 20
+    # Of one for bodies of which such a room would have place for three at most. ROOM_BODY_BYTES_MAX is the largest.
+    ROOM_BYTES_OF_LARGE = 16 << 20
+    ROOM_SMALL_BODY_BYTES_MAX = 1 << 20
     ROOM_BYTES_MIN = 512 << 10
     # Behind it, for the records of what lies in it: as much as the smallest bodies that are left there need.
     ROOM_RECORDS_BYTES = 64 << 10
@@ -374,15 +377,32 @@ cdef class Store:
             + record.exchange_bytes + record.routing_key_bytes + record.properties_bytes)
         return segment
 
-    cdef Segment open_room(self):
-        cdef uint64_t room_bytes = min(<uint64_t> ROOM_BYTES_MAX, self.segment_bytes)
+    cdef Segment open_room(self, uint64_t body_bytes=0):
+        cdef Segment segment = None
+        if body_bytes > ROOM_SMALL_BODY_BYTES_MAX:
+            segment = self.open_room_of(min(<uint64_t> ROOM_BYTES_OF_LARGE, self.segment_bytes))
+        if segment is None:
+            segment = self.open_room_of(min(<uint64_t> ROOM_BYTES_MAX, self.segment_bytes))
+        return segment
+
+    cdef Segment spare_room_of(self, uint64_t room_bytes):
+        cdef Segment segment
+        cdef Py_ssize_t i
+        for i in range(len(self.spare_rooms) - 1, -1, -1):
+            segment = <Segment> self.spare_rooms[i]
+            if segment.room_bytes == room_bytes:
+                del self.spare_rooms[i]
+                return segment
+        return None
+
+    cdef Segment open_room_of(self, uint64_t room_bytes):
         cdef uint64_t data_bytes = ROOM_START - HEADER_BYTES + room_bytes + ROOM_RECORDS_BYTES
         cdef uint64_t needed = data_bytes + ROOM_SLOTS * (sizeof(IndexEntry) + 1) + 3 * HEADER_BYTES
         cdef Segment segment
         if room_bytes < ROOM_BYTES_MIN:
             return None
-        if self.spare_rooms:
-            segment = <Segment> self.spare_rooms.pop()
+        segment = self.spare_room_of(room_bytes)
+        if segment is not None:
             self.next_salt += 1
             segment.recycle(self.next_salt, self.clock_ms())
         else:
@@ -656,9 +676,11 @@ cdef class Store:
             if not segment.in_memory or segment.verify or segment.forward_slots != NULL or segment.sealing \
                     or segment.spoiled:
                 self.remove_files(segment)
-            elif segment.room_bytes and len(self.spare_rooms) < SPARE_ROOMS_MAX:
+            elif segment.room_bytes:
+                if len(self.spare_rooms) >= SPARE_ROOMS_MAX:    # the oldest may be of a size that is not in use any more
+                    self.remove_files(<Segment> self.spare_rooms.pop(0))
                 self.spare_rooms.append(segment)
-            elif segment.room_bytes == 0 and len(self.spare) < SPARE_SEGMENTS_MAX \
+            elif len(self.spare) < SPARE_SEGMENTS_MAX \
                     and segment.data_capacity_bytes <= self.spare_bytes_max:
                 self.spare.append(segment)
             else:

@@ -15,3 +15,4 @@ cdef class ConnectionCore(ConnectionState):
     cdef int receive_bytes(self, const unsigned char *data, size_t n) except -1
     # `n` more bytes are in the window of its room.
     cdef int receive_in_room(self, Room room, size_t n) except -1
+cdef void drop_backlog(ConnectionState connection) noexcept

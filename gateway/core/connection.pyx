@@ -6,7 +6,7 @@ of a frame, or everything behind a pause. A frame that began in an earlier read 
 alone, so that the rest of the read is handled where it lies.
 """
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 
@@ -16,6 +16,7 @@ from bus.room cimport Room
 from gateway.core.confirming cimport finish
 from gateway.core.handles cimport free_handle, handle_value, take_handle
 from gateway.core.ingest cimport ingest
+from gateway.core.joining cimport close_gap, collect_joined
 from gateway.core.lent_output cimport keep_lent, send_straight
 from gateway.core.rooms cimport KEPT_BYTES_MAX, forget_kept, room_for
 from gateway.core.route_stamps cimport hash_of_vhost
@@ -32,6 +33,9 @@ PAUSE_PACE = PAUSED_BY_PACE
 cdef enum:
     FRAME_MAX_BEFORE_TUNE = 8192        # before tune-ok, as RabbitMQ's initial_frame_max
     PROTOCOL_HEADER_BYTES = 8
+    # Behind a body that is put together: beyond this what is kept moves up, as it does where it is so little.
+    GAP_BYTES_MAX = 8 * 1024
+    MOVED_BYTES_MAX = 1024
 
 
 cdef size_t missing_bytes(ConnectionState connection) noexcept nogil:
@@ -177,7 +181,8 @@ cdef class ConnectionCore(ConnectionState):
 
     cdef int receive_in_room(self, Room room, size_t n) except -1:
         cdef size_t total = room.kept_bytes + n, taken = 0, left
-        cdef const uint8_t *data = room.data + room.position
+        cdef uint64_t behind
+        cdef const uint8_t *data = room.data + room.next_read() - room.kept_bytes
         self.check_initialised()
         if self.processing:
             raise RuntimeError("receive() was called from a hook of this connection's receive()")
@@ -203,14 +208,24 @@ cdef class ConnectionCore(ConnectionState):
                 forget_kept(self)
                 drop_backlog(self)
             elif left and (self.pauses or left > KEPT_BYTES_MAX or self.room is not room):
+                collect_joined(self)
                 keep(self, data + taken, left, left)
                 left = 0
-            if room.named or left:
-                room.position += taken
-            elif self.room is room:
-                self.large_shard = 0        # nothing of it was large
-            if left and self.room is room:
+            behind = <uint64_t> (data - room.data) + taken
+            if self.join_room is room:
+                room.gap_bytes = <int64_t> (behind - room.position - room.joined_bytes)
+            else:
+                room.gap_bytes = 0
+                if left and not room.named and behind > room.position:     # what only passed through takes no place
+                    memmove(room.data + room.position, data + taken, left)
+                elif room.named or left:
+                    room.position = behind
+                elif self.room is room and self.join_room is None:
+                    self.large_shard = 0        # nothing of it was large
+            if self.room is room and (left or self.join_room is not None):
                 room.kept_bytes = left
+                if room.gap_bytes > GAP_BYTES_MAX or left <= MOVED_BYTES_MAX:
+                    close_gap(room)
             else:
                 forget_kept(self)
             finish(self.gateway)

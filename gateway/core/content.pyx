@@ -3,16 +3,19 @@
 
 One run of bytes holds exchange, routing key, the payload of the content header frame, then the
 body. It grows with what has come, not with what the header promises, and is given back as
-soon as the publish is whole. A body over max_message_bytes is refused by its header.
+soon as the publish is whole. A body over max_message_bytes is refused by its header. One that is read into a room is put
+together there, and only the rest is collected (joining.pyx).
 """
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from amqp091.scanner cimport SCAN_BAD_WEIGHT, ContentHeader, Frame, Publish, load16, parse_content_header
+from bus.room cimport Room
+from gateway.core.joining cimport add_joined, begin_join
 from gateway.core.publishing cimport publish
 from gateway.core.state cimport (
-    CONTENT_BODY, CONTENT_HEADER, CONTENT_NONE, ChannelState, Content, GatewayState, reset_content,
+    CONTENT_BODY, CONTENT_HEADER, CONTENT_NONE, ChannelState, Content, GatewayState, reset_content, unjoin,
 )
 
 from gateway.core import frame_errors, publish_errors
@@ -22,6 +25,7 @@ cdef enum:
     BODY_BYTES_MAX = 512 * 1024 * 1024      # a frame error above it, whatever max_message_bytes says
     SPARE_BYTES_MIN = 128 * 1024
     SPARE_BYTES_MAX = 1024 * 1024
+    FRAME_END_BYTES = 1
     FIRST_BODY_BYTES_MAX = 256 * 1024       # room made for a body before any of it is here: untouched until it comes
 
 
@@ -93,6 +97,8 @@ cdef int add_header(ChannelState channel, const Frame *frame) except -1:
         raise frame_errors.undecodable_header()
     check_body_size(channel.gateway, header.body_size)
     room = header.body_size if header.body_size < FIRST_BODY_BYTES_MAX else FIRST_BODY_BYTES_MAX
+    if begin_join(channel, header.body_size, frame.payload + frame.size + FRAME_END_BYTES):
+        room = 0
     make_room(channel.gateway, content, content.used + frame.size + room)
     memcpy(content.data + content.used, frame.payload, frame.size)
     content.used += frame.size
@@ -111,6 +117,12 @@ cdef int add_body(ChannelState channel, const Frame *frame) except -1:
     cdef size_t whole = content.used - content.body_received + content.body_bytes
     if frame.size > content.body_bytes - content.body_received:
         raise frame_errors.body_too_long(content.body_bytes, content.body_received + frame.size)
+    if content.joins:
+        add_joined(channel, frame.payload, frame.size)
+        content.body_received += frame.size
+        if content.body_received == content.body_bytes:
+            return publish_collected(channel)
+        return 0
     if content.used + frame.size > capacity:
         capacity *= 2
         if capacity < content.used + frame.size:
@@ -129,6 +141,8 @@ cdef int publish_collected(ChannelState channel) except -1:
     cdef Content content = channel.content
     cdef Publish method
     cdef ContentHeader header
+    cdef Room room = None
+    cdef const uint8_t *body
     memset(&channel.content, 0, sizeof(Content))
     method.exchange = content.data
     method.exchange_bytes = content.exchange_bytes
@@ -136,9 +150,39 @@ cdef int publish_collected(ChannelState channel) except -1:
     method.routing_key_bytes = content.routing_key_bytes
     method.mandatory = content.mandatory
     method.immediate = 0
+    if content.joins:
+        room = channel.connection.join_room
+        unjoin(channel.connection)
+        body = room.data + room.position
+    else:
+        body = method.routing_key + method.routing_key_bytes + content.header_bytes
     try:
         parse_content_header(method.routing_key + method.routing_key_bytes, content.header_bytes, &header)
-        publish(channel, &method, &header, method.routing_key + method.routing_key_bytes + content.header_bytes)
+        if room is None:
+            publish(channel, &method, &header, body)
+        else:
+            publish_joined(channel, &method, &header, room, body)
     finally:
         keep_spare(channel.gateway, &content)
+    return 0
+
+
+cdef int publish_joined(
+    ChannelState channel, const Publish *method, const ContentHeader *header, Room room, const uint8_t *body
+) except -1:
+    """The body lies at the room's position, which is behind it if it stays there."""
+    cdef GatewayState gateway = channel.gateway
+    cdef bint named = room.named
+    gateway.joined = room
+    room.named = False
+    try:
+        publish(channel, method, header, body)
+    finally:
+        gateway.joined = None
+        if room.named:
+            room.position += header.body_size
+            room.gap_bytes -= <int64_t> header.body_size
+            if gateway.reading is not None:
+                gateway.reading.named = True
+        room.named = room.named or named
     return 0

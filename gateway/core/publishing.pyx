@@ -10,13 +10,14 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from amqp091.renderer cimport NACK_FRAME_BYTES, return_bytes, write_nack, write_return
-from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, FRAME_OVERHEAD_BYTES, ContentHeader, Publish, parse_expiration
+from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader, Publish, parse_expiration
 from bus.batch cimport Batch
 from bus.limits cimport LENT_BODY_BYTES_MIN
 from bus.records cimport NO_TTL
+from bus.room cimport Room
 from gateway.core.confirms cimport LEVEL_DURABLE, LEVEL_PROCESSED, open_publish, push_run, refuse
 from gateway.core.outgoing cimport Outgoing, publish_record_bytes, reserve_outgoing, write_publish
-from gateway.core.rooms cimport lies_in_room
+from gateway.core.rooms cimport wants_room, room_of
 from gateway.core.replies cimport asks_for_replies, with_reply_to
 from gateway.core.routes cimport Route, RouteGroup, waits_for_disk
 from gateway.core.routing cimport route_of
@@ -158,15 +159,14 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
 cdef int leave_in_room(ChannelState channel, Outgoing *message, uint32_t shard) except -1:
     """A large message's connection reads to a room of its shard from now on; one that was read there stays there."""
     cdef GatewayState gateway = channel.gateway
-    cdef uint32_t frame_max = channel.connection.frame_max
-    # one of several frames would only pass through the room
-    if frame_max == 0 or message.body_bytes <= frame_max - FRAME_OVERHEAD_BYTES:
+    cdef Room room = room_of(gateway, shard, message.body, message.body_bytes)
+    if wants_room(gateway, shard, message.body_bytes):
         channel.connection.large_shard = shard + 1
-    message.apart = gateway.shards[shard].up and lies_in_room(gateway, shard, message.body, message.body_bytes)
+    message.apart = room is not None and gateway.shards[shard].up
     if message.apart:
-        gateway.reading.named = True
-        message.place.file = gateway.reading.number
-        message.place.position = message.body - gateway.reading.data
+        room.named = True
+        message.place.file = room.number
+        message.place.position = message.body - room.data
     return 0
 
 

@@ -15,7 +15,9 @@ cdef Room room_for(ConnectionState connection)
 cdef int leave_room(ConnectionState connection) except -1
 # It is gone.
 cdef int forget_kept(ConnectionState connection) except -1
-# Whether bytes that are being handled lie in the room that was read to.
-cdef bint lies_in_room(GatewayState gateway, uint32_t shard, const uint8_t *data, uint64_t n) noexcept
+# The room of the shard in which the body that is being handled lies, and may stay; or None.
+cdef Room room_of(GatewayState gateway, uint32_t shard, const uint8_t *data, uint64_t n)
+# Whether such a body can be read into a room. Where those that there are are too small, there will be others.
+cdef bint wants_room(GatewayState gateway, uint32_t shard, uint64_t body_bytes) except -1
 # The shard is down, and with it its rooms.
 cdef int drop_rooms(GatewayState gateway, uint32_t shard) except -1

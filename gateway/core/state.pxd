@@ -54,6 +54,7 @@ cdef class GatewayState:
     cdef list rooms                     # per shard: list of Room that are read to, the first one first
     cdef list room_files                # per shard: Room by number, all whose files are mapped
     cdef Room reading                   # where what is being handled lies, or None
+    cdef Room joined                    # where the body of the publish that is being handled was put together, or None
     cdef uint8_t *spare_content         # memory for a large publish that comes in pieces: content.pyx
     cdef size_t spare_content_bytes
 
@@ -117,6 +118,8 @@ cdef class ConnectionState:
     cdef ShardCredit *credit            # per shard; NULL until the first delivery
     cdef uint32_t large_shard           # 1 + the shard that it published something large to, if it lately did; else 0
     cdef Room room                      # where its next read goes, and something of it may be kept; or None
+    cdef Room join_room                 # where a body of several frames is put together, or None
+    cdef uint16_t join_channel          # whose body it is
 
 
 cdef struct Consumer:
@@ -149,6 +152,7 @@ cdef struct Content:
     uint8_t routing_key_bytes
     uint8_t mandatory
     uint8_t state
+    bint joins                          # the body is not here: it is put together in connection.join_room
 
 
 # What a channel knows of one shard.
@@ -202,6 +206,8 @@ cdef inline ChannelState channel_at(ConnectionState connection, uint16_t number)
 cdef int enter_channel(ConnectionState connection, ChannelState channel, uint16_t number) except -1
 cdef int leave_channel(ConnectionState connection, uint16_t number) except -1
 cdef int know_shard(ChannelState channel, uint32_t shard) except -1
+# A body is not put together in a room any more; what was kept behind it stays where it is.
+cdef void unjoin(ConnectionState connection) noexcept
 cdef void reset_content(ChannelState channel) noexcept
 cdef void forget_channel(ChannelState channel) noexcept
 cdef int list_confirm(ChannelState channel) except -1

@@ -13,12 +13,13 @@ Everything is allocated when it is first needed and given back when it is empty:
 connection with one channel costs about a kilobyte here.
 """
 from cpython.ref cimport PyObject
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 from amqp091.property_edit cimport free_scratch
 from bus.batch cimport Batch
+from bus.room cimport Room
 from gateway.core.confirms cimport LEVEL_COUNT, free_runs, free_window
 from gateway.core.handles cimport free_handle, free_table, push_handle
 from gateway.core.route_cache cimport forget_routes
@@ -126,7 +127,18 @@ cdef int know_shard(ChannelState channel, uint32_t shard) except -1:
     return 0
 
 
+cdef void unjoin(ConnectionState connection) noexcept:
+    cdef Room room = connection.join_room
+    if room is not None:
+        room.gap_bytes += <int64_t> room.joined_bytes
+        room.joined_bytes = 0
+        room.joining = False
+        connection.join_room = None
+
+
 cdef void reset_content(ChannelState channel) noexcept:
+    if channel.content.joins and channel.connection is not None:
+        unjoin(channel.connection)
     free(channel.content.data)
     memset(&channel.content, 0, sizeof(Content))
 

@@ -179,9 +179,10 @@ cdef class Engine(EngineState):
         """The gateway has given back everything before that position of its link."""
         loans_returned(self, self.gateway_at(gateway), position)
 
-    def end_room(self, uint32_t gateway, uint64_t number) -> bool:
-        """The gateway is done with one of its rooms (rooms.pyx); False where it has none of that number."""
-        return end_room(self, self.gateway_at(gateway), number)
+    def end_room(self, uint32_t gateway, uint64_t number, uint64_t body_bytes=0) -> bool:
+        """The gateway is done with one of its rooms (rooms.pyx); False where it has none of that number. `body_bytes`: of a
+        body that it was too small for."""
+        return end_room(self, self.gateway_at(gateway), number, body_bytes)
 
     def forget_loans(self) -> None:
         """At the end, when all links are closed: nothing is lent any more."""

@@ -94,7 +94,7 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
         if not find_in_room(gateway, place, &message):
             raise BadRecord(f"a body of {record.body_bytes} bytes at {place.position} of {place.file}, which is no room")
     elif record.body_bytes >= LENT_BODY_BYTES_MIN:
-        want_room(engine, gateway)
+        want_room(engine, gateway, record.body_bytes)
     message.exchange_bytes = record.exchange_bytes
     message.routing_key_bytes = record.routing_key_bytes
     message.priority = record.priority

@@ -13,6 +13,8 @@ cdef class Loans:
     cdef object under_way               # deque of (position behind the batch on its link, segments)
     cdef dict rooms                     # segments that it reads into, by number: rooms.pyx
     cdef Segment recent_room            # the last one of them that it named
+    cdef uint64_t largest_bytes         # of the bodies since it was last given a room
+    cdef uint64_t former_bytes          # and of those before
     cdef bint refused                   # there was no memory for another one
     cdef uint64_t refused_at_ms
 

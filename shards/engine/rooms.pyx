@@ -6,18 +6,20 @@ writing, uses it from its start to its end, and says when it is done with it:
 
     {"event": "room", "file": 7, "path": "/dev/shm/.../00000007.data", "bytes": 4263936, "start": 4160, "end": 4198464,
      "beginning": "57524e..."}
-    {"event": "room_end", "file": 7}        (from the gateway)
+    {"event": "room_end", "file": 7, "body": 0}     (from the gateway; else the size of a body that it was too small for)
 
 A publish from a room says where its body lies (PUBLISH_APART). The gateway never writes to these bytes again, so they
 can stay where they are for as long as the message lives. What else the gateway has read there is nobody's.
 
-A gateway has a room and another one for when that is full. Where it goes away without a word, or its link is made anew, it
+A gateway has a room and another one for when that is full, each as large as the bodies that came lately need
+(Store.open_room). Where it goes away without a word, or its link is made anew, it
 may still be about to read into a room: so that segment goes with its last message, and nothing else is ever written to it.
 """
 import json
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from bus.limits cimport ROOM_BODY_BYTES_MAX
 from bus.records cimport KIND_EVENT, LentBody
 from log.segment cimport ROOM_START, Segment
 from log.store cimport Message
@@ -31,8 +33,10 @@ cdef enum:
     REFUSED_MS = 1000
 
 
-cdef int want_room(EngineState engine, Gateway *gateway) except -1:
+cdef int want_room(EngineState engine, Gateway *gateway, uint64_t body_bytes) except -1:
     cdef Loans loans = loans_of(gateway)
+    if body_bytes <= ROOM_BODY_BYTES_MAX and body_bytes > loans.largest_bytes:
+        loans.largest_bytes = body_bytes
     if (
         not gateway.borrows or gateway.index >= engine.sender_count - engine.shard_count or loans.rooms
         # unsigned: a clock that was set back ends the wait, too
@@ -46,7 +50,7 @@ cdef int want_room(EngineState engine, Gateway *gateway) except -1:
 
 cdef bint give_room(EngineState engine, Gateway *gateway) except -1:
     cdef Loans loans = loans_of(gateway)
-    cdef Segment segment = engine.store.open_room()
+    cdef Segment segment = engine.store.open_room(max(loans.largest_bytes, loans.former_bytes))
     loans.refused = segment is None
     if segment is None:
         loans.refused_at_ms = engine.now_ms
@@ -74,19 +78,25 @@ cdef bint find_in_room(Gateway *gateway, const LentBody *place, Message *message
     end = ROOM_START + segment.room_bytes
     if place.position < ROOM_START or place.position > end or message.body_bytes > end - place.position:
         return False
+    if message.body_bytes > loans.largest_bytes:
+        loans.largest_bytes = message.body_bytes
     message.apart = segment.data + place.position
     message.room = <void *> segment
     return True
 
 
-cdef bint end_room(EngineState engine, Gateway *gateway, uint64_t number) except -1:
+cdef bint end_room(EngineState engine, Gateway *gateway, uint64_t number, uint64_t body_bytes) except -1:
     cdef Loans loans = loans_of(gateway)
     cdef Segment segment = loans.rooms.pop(number, None)
     loans.recent_room = None
     if segment is None:
         return False
     engine.store.close_room(segment, False)
+    if body_bytes <= ROOM_BODY_BYTES_MAX and body_bytes > loans.largest_bytes:
+        loans.largest_bytes = body_bytes
     give_room(engine, gateway)
+    loans.former_bytes = loans.largest_bytes
+    loans.largest_bytes = 0
     return True
 
 

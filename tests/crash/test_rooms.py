@@ -23,9 +23,9 @@ from tests.unit.gateway_core import frames
 QUEUE = "large"
 LETTERS = "letters"
 SEGMENT_BYTES = 1 << 20
-SIZES = (40_000, 65_536, 20_000, 131_064, 16_384)
+SIZES = (40_000, 65_536, 20_000, 131_064, 16_384, 262_144, 700_000)     # the last ones in several frames
 RETURNED_POSITION_OFFSET = 4096 + 256 + 64      # bus/ring.pyx: what the gateway has consumed of the ring to it
-NOISE = random.Random(7).randbytes(1 << 18)
+NOISE = random.Random(7).randbytes(1 << 20)
 MODES = pytest.mark.parametrize("delivery_mode", [1, 2], ids=["transient", "persistent"])
 
 

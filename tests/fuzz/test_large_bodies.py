@@ -92,6 +92,45 @@ def test_publishes_arrive_whole_and_in_order_however_they_are_cut(
     played(scenario)
 
 
+@given(st.lists(st.integers(1, 300_000), min_size=2, max_size=3), cuts, reads, st.integers(0, 2**32))
+def test_bodies_of_several_channels_and_connections_come_at_once(
+    drawn: list[int], frame_sizes: list[int], pieces: list[int], seed: int
+) -> None:
+    """Frames of channels in any order, with heartbeats between, and the reads of two connections."""
+    rng = random.Random(seed)
+
+    async def scenario(world: World) -> None:
+        clients = [await world.client(channels=3), await world.client(channels=3)]
+        for client in clients:
+            client.feed(publish(1, body_of(0, LENT_BODY_BYTES_MIN), QUEUES[0]))
+        world.turn()
+        del world.published[:]
+        streams = []
+        for _ in clients:
+            waiting = []
+            for number, size in enumerate(drawn):
+                whole = publish(number + 1, body_of(number, size), QUEUES[0], frame_sizes)
+                waiting.append([struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce"
+                                for kind, channel, payload in frames_of(whole)])
+            stream = b""
+            while waiting := [frames_left for frames_left in waiting if frames_left]:
+                stream += rng.choice(waiting).pop(0)
+                stream += struct.pack(">BHIB", 8, 0, 0, 0xCE) if rng.random() < 0.1 else b""
+            streams.append(stream)
+        while any(streams):
+            which = rng.choice([n for n, stream in enumerate(streams) if stream])
+            n = rng.choice((1, 9, 5000, 100_000, 400_000))
+            clients[which].feed(streams[which][:n], pieces)
+            streams[which] = streams[which][n:]
+            if rng.random() < 0.3:
+                world.turn()
+        world.turn()
+        wanted = sorted(body_of(number, size) for number, size in enumerate(drawn))
+        assert sorted(one.body for one in world.published) == sorted(wanted * 2)
+
+    played(scenario)
+
+
 def confirmed(client: Client) -> list[int]:
     """By channel: the publishes that were acknowledged, each once."""
     highest = [0, 0]

@@ -11,7 +11,7 @@ import pytest
 from bus.limits import LENT_BODY_BYTES_MIN
 from bus.room import Room
 from tests.unit.gateway_core import frames, records
-from tests.unit.gateway_core.driver import Connection, Gateway
+from tests.unit.gateway_core.driver import Channel, Connection, Gateway
 
 FILE_BYTES = 1 << 21
 START = 4160
@@ -370,3 +370,127 @@ def test_the_same_happens_as_without_rooms(tmp_path: Path, seed: int) -> None:
     assert of_interest(gateway.seen_of_other, in_room) == of_interest(plain.send(1), straight)
     assert in_room.methods == straight.methods
     assert in_room.failed() == straight.failed()
+
+
+FRAME = 131_072 - 8
+
+
+def in_frames(channel: int, body: bytes, size: int = FRAME) -> list[bytes]:
+    return [frames.publish_method(channel, routing_key=b"q") + frames.content_header(channel, len(body))] + [
+        frames.body_frame(channel, body[at:at + size]) for at in range(0, len(body), size)]
+
+
+def long_body(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.mark.parametrize("frame_bytes", [FRAME, 100_000, 4096, 1000, 7])
+@pytest.mark.parametrize("read_bytes", [1 << 20, 70_001])
+def test_bodies_of_several_frames_stay_in_one_piece(gateway: RoomGateway, frame_bytes: int, read_bytes: int) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    bodies = [long_body(size, size) for size in (262_144, 200_000, 131_065, 300_001, 262_144, 400_000)]
+    stream = b"".join(b"".join(in_frames(1, body, frame_bytes)) for body in bodies)
+    feed(connection, stream[:1000])
+    copied = 0
+    rest = stream[1000:]
+    while rest:
+        rest = rest[read_in(connection, rest[:read_bytes]):]
+        copied += len(bytes(memoryview(gateway.outgoing(0))))
+        gateway.read()
+    assert [record.body for record in gateway.seen[1:]] == bodies
+    assert copied < 10_000, "their bodies were not copied to the shard"
+
+
+def test_a_body_that_does_not_fit_any_more_goes_to_the_next_room(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    bodies = [long_body(700_000, seed) for seed in range(9)]
+    for body in bodies:
+        for piece in in_frames(1, body):
+            feed(connection, piece)
+        assert len(bytes(memoryview(gateway.outgoing(0)))) < 1000
+        assert [record.body for record in gateway.read()] == [body]
+    assert len(gateway.paths) > 3
+
+
+def test_two_channels_may_send_large_bodies_at_once(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    Channel(connection, 2)
+    warm(connection)
+    gateway.read()
+    one, other = long_body(300_000, 1), long_body(280_000, 2)      # as many frames
+    pairs = zip(in_frames(1, one, 60_000), in_frames(2, other, 60_000), strict=True)
+    mixed = [piece for pair in pairs for piece in pair]
+    mixed.insert(3, frames.frame(8, 0, b""))
+    small = frames.publish(3, routing_key=b"q", body=b"small")
+    Channel(connection, 3)
+    mixed.insert(4, small)
+    mixed.insert(6, frames.publish(3, routing_key=b"q", body=body_of(LARGE)))
+    for cut in (1 << 20, 50_000):
+        stream = b"".join(mixed)
+        while stream:
+            stream = stream[read_in(connection, stream[:cut]):]
+        got = [record.body for record in gateway.read()]
+        assert sorted(got, key=len) == sorted([one, other, b"small", body_of(LARGE)], key=len)
+
+
+def test_another_connection_waits_only_as_long_as_the_body_grows(gateway: RoomGateway) -> None:
+    slow, quick = Connection(gateway), Connection(gateway)
+    warm(slow)
+    warm(quick)
+    gateway.read()
+    body = long_body(400_000)
+    pieces = in_frames(1, body)
+    feed(slow, b"".join(pieces[:3]) + pieces[3][:1000])
+    assert quick.room_to_read() is None, "it reads elsewhere"
+    refused = 0
+    while quick.room_to_read() is None:
+        refused += 1
+        assert refused < 100
+    feed(quick, frames.publish(1, routing_key=b"q", body=body_of(LARGE)))
+    feed(slow, pieces[3][1000:] + b"".join(pieces[4:]))
+    assert [record.body for record in gateway.read()] == [body_of(LARGE), body]
+
+
+@pytest.mark.parametrize("how", ["channel", "connection", "shard"])
+def test_a_body_that_is_given_up_leaves_the_room_to_others(gateway: RoomGateway, how: str) -> None:
+    connection, other = Connection(gateway), Connection(gateway)
+    warm(connection)
+    gateway.read()
+    body = long_body(400_000)
+    feed(connection, b"".join(in_frames(1, body)[:3]) + in_frames(1, body)[3][:77])
+    if how == "channel":
+        channel = connection.channels[1]
+        channel.close()
+        connection.remove_channel(1)
+        channel.release()
+        Channel(connection, 1)
+    elif how == "connection":
+        connection.close()
+    else:
+        gateway.shard_down(0)
+        gateway.shard_up(0)
+        gateway.give()
+        gateway.give()
+    warm(other)
+    gateway.read()
+    room = other.room_to_read()
+    assert room is not None and room.joined_bytes == 0
+    feed(other, b"".join(in_frames(1, body)))
+    assert [record.body for record in gateway.read()] == [body]
+
+
+def test_rooms_that_are_too_small_are_given_back_with_the_size_that_was_wanted(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    body = long_body(FILE_BYTES)
+    for _ in range(2):      # it leaves the room with the first one
+        feed(connection, b"".join(in_frames(1, body)))
+        assert [record.body for record in gateway.read()] == [body]
+    assert connection.room_to_read() is None
+    ended = [one.document for one in records.read(bytes(memoryview(gateway.outgoing(0))))]
+    assert [one["body"] for one in ended if one.get("event") == "room_end"] == [len(body)] * 2

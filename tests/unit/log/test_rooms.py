@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bus.limits import ROOM_BODY_BYTES_MAX
 from bus.room import Room
 from log import dump
 from log.access import ROOM_FIRST_BYTE, StoredMessage, acked, append, append_apart, close_room, open_room, read
@@ -276,6 +277,36 @@ def test_compaction_goes_in_steps_of_bodies_too(store: Store) -> None:
         steps += 1
     assert steps >= 5
     assert [read(store, entry).body for entry in entries[:10]] == [body_of(n) for n in range(1, 11)]  # type: ignore[union-attr]
+
+
+def test_bodies_get_rooms_as_large_as_they_need(open_store: OpenStore) -> None:
+    store = open_store(segment_bytes=64 << 20, transient_bytes_max=64 << 20)
+    sizes = []
+    for body_bytes in (1 << 20, (1 << 20) + 1, ROOM_BODY_BYTES_MAX, 0):
+        room = open_room(store, body_bytes)
+        assert room is not None
+        sizes.append(room.room_bytes)
+        close_room(store, room)
+    assert sizes == [4 << 20, 16 << 20, 16 << 20, 4 << 20]
+
+
+def test_a_room_that_is_too_small_is_better_than_none(open_store: OpenStore) -> None:
+    few = open_store(segment_bytes=64 << 20, transient_bytes_max=8 << 20)
+    room = open_room(few, ROOM_BODY_BYTES_MAX)
+    assert room is not None and room.room_bytes == 4 << 20
+
+
+def test_rooms_of_a_size_that_nobody_wants_any_more_go(open_store: OpenStore) -> None:
+    store = open_store(segment_bytes=64 << 20, transient_bytes_max=256 << 20)
+    for body_bytes in (0, ROOM_BODY_BYTES_MAX):
+        rooms = [open_room(store, body_bytes) for _ in range(6)]
+        for room in rooms:
+            assert room is not None
+            close_room(store, room)
+        run_chores(store)
+        left = [room for room in rooms if Path(data_path(room)).exists()]       # type: ignore[arg-type]
+        assert len(left) == 4
+    assert {room.room_bytes for room in left} == {16 << 20}                     # type: ignore[union-attr]
 
 
 def test_what_is_left_in_a_room_is_compacted(store: Store) -> None:

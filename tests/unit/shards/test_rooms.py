@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bus.limits import LENT_BODY_BYTES_MIN
+from bus.limits import LENT_BODY_BYTES_MIN, ROOM_BODY_BYTES_MAX
 from shards.engine import BadRecord
 from tests.unit.shards import wire
 from tests.unit.shards.conftest import Bench
@@ -274,6 +274,19 @@ def test_mutated_publishes_from_a_room_are_whole_or_break_the_link(bench: Bench,
 def test_a_room_of_a_number_that_it_has_not_cannot_end(bench: Bench, reader: Reader) -> None:
     assert not bench.engine.end_room(0, 12345)
     assert not bench.engine.end_room(1, reader.rooms[0]["file"])
+
+
+def test_a_room_that_was_too_small_is_followed_by_larger_ones_until_they_are_not_needed(tmp_path: Path) -> None:
+    reader = Reader(Bench(tmp_path, segment_bytes=64 << 20))
+    reader.bench.engine.add_queue(1, True, False)
+    reader.ask()
+    sizes = []
+    for body_bytes in (2 << 20, 0, 0, 0, ROOM_BODY_BYTES_MAX + 1):
+        room = reader.rooms.pop(0)
+        assert reader.bench.engine.end_room(0, room["file"], body_bytes)
+        reader.take()
+        sizes.append(reader.rooms[-1]["end"] - reader.rooms[-1]["start"])
+    assert sizes == [16 << 20, 16 << 20, 4 << 20, 4 << 20, 4 << 20]
 
 
 def test_a_message_with_a_time_or_to_a_queue_with_features(bench: Bench, reader: Reader) -> None:
