@@ -10,4 +10,5 @@ cdef class GatewayCore(GatewayState):
     cdef int apply(self, uint32_t shard, const uint8_t *data, size_t n) except -1
     cdef int hand_over_rings(self) except -1
     cdef int hand_over(self, uint32_t shard, const JsonRecord *record) except -1
+    cdef int unmap_rooms(self, uint32_t shard) except -1
     cdef int got(self, uint32_t shard, const DeliverRecord *record) except -1

@@ -37,6 +37,7 @@ MAX_MESSAGE_BYTES_DEFAULT = 128 * 1024 * 1024
 
 cdef enum:
     PROPERTY_FLAGS_BYTES = 2
+    ROOM_FILES_MAX = 8              # mapped per shard: the two in use, the shard's spare ones, and some on their way back
     FLOODED_MAX = 64                # each publish is held against all of them
 
 
@@ -165,6 +166,17 @@ cdef class GatewayCore(GatewayState):
         else:
             room.open(start, end, beginning)
         (<list> self.rooms[shard]).append(room)
+        self.unmap_rooms(shard)
+
+    cdef int unmap_rooms(self, uint32_t shard) except -1:
+        """Rooms that come back again and again stay mapped; those of a backlog do not, or it would count as this process's."""
+        cdef dict files = self.room_files[shard]
+        if len(files) > ROOM_FILES_MAX:
+            for number, room in files.items():
+                if room not in <list> self.rooms[shard]:
+                    del files[number]
+                    break
+        return 0
 
     def take_lent(self):
         cdef list connections = self.lent_connections
