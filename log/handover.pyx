@@ -13,6 +13,13 @@ from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint64_t
 from posix.unistd cimport fdatasync, read, write
 
+cdef extern from *:
+    """
+    static inline int put_file(int *place, int file) { return __atomic_exchange_n(place, file, __ATOMIC_ACQ_REL); }
+    """
+    # Both threads write to the field: read and emptied in two steps, what is asked for between them would be lost.
+    int put_file(int *place, int file) noexcept nogil
+
 cdef enum:
     NOTHING = -1
     BY_PYTHON = -2
@@ -35,7 +42,7 @@ cdef class SyncHandover:
                 os.close(descriptor)
 
     def ask(self, int descriptor):
-        self.file = descriptor
+        put_file(&self.file, descriptor)
         with nogil:
             ring(self.asked_descriptor)
 
@@ -48,8 +55,7 @@ cdef class SyncHandover:
         cdef uint64_t count
         with nogil:
             while True:
-                file = self.file
-                self.file = NOTHING
+                file = put_file(&self.file, NOTHING)
                 if file >= 0:
                     self.error = synchronise(file)
                     ring(self.finished_descriptor)
