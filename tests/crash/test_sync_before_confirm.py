@@ -160,6 +160,7 @@ def test_with_a_window(warren: Warren, channel: ChannelClient, queues: list[str]
             confirmed = max(confirmed, channel.expect(Basic.Ack).delivery_tag)
     while confirmed < count:
         confirmed = max(confirmed, channel.expect(Basic.Ack).delivery_tag)
+    channel.confirm()                   # when it is answered, strace has seen the end of the last ack
     calls = trace.stop()
     assert check(warren, calls, connection_of(channel.client, calls), ends, shards) == count
 
