@@ -67,8 +67,10 @@ class Distribution:
     # subscribers
 
     def expect(self, identities: Iterable[str]) -> None:
-        """Wait for these as if they had subscribed already."""
+        """Wait for these as if they had subscribed already, and for what was there before the first change too."""
         self._expected.update(identities)
+        if self._expected and not self.published:
+            self.settled = NOTHING_APPLIED
 
     def expect_no_longer(self) -> list[str]:
         """Who has not come is not waited for any more; returns who that is."""
@@ -130,14 +132,12 @@ class Distribution:
                     break
                 self._released = change.version
                 self._send_to(shards=False, change=change)
-        if not self._changes or self._expected:
+        if self._expected:
             return
-        everywhere = min(
-            (subscriber.applied for subscriber in self._subscribers.values()), default=self._released
-        )
-        settled = self.settled
-        while self._changes and self._changes[0].version <= min(everywhere, self._released):
-            settled = self._changes.popleft().version
+        everywhere = min((subscriber.applied for subscriber in self._subscribers.values()), default=self._released)
+        settled = min(everywhere, self._released)
+        while self._changes and self._changes[0].version <= settled:
+            self._changes.popleft()
         if settled > self.settled:
             self.settled = settled
             self._on_settled(settled)

@@ -88,7 +88,6 @@ async def _declare(channel: Channel, method: QueueDeclare, name: str, generated_
     replica = connection.gateway.replica
     channel.require(CONFIGURE, QUEUE, name)
     missing_id: int | None = None
-    refusal: NotFound | None = None
     while True:
         queue = replica.queue(connection.vhost, name)
         if queue is None or queue.queue_id == missing_id:
@@ -98,13 +97,14 @@ async def _declare(channel: Channel, method: QueueDeclare, name: str, generated_
             queue = replica.queue(connection.vhost, name)
             if created or queue is None:
                 return NEW
-            if refusal is not None and queue.queue_id == missing_id:
-                raise refusal       # it is there, but for its shard
         try:
             return await _found(channel, method, queue)
-        except NotFound as error:
-            # Somebody deletes it: its shard has heard of that, this gateway perhaps not yet.
-            missing_id, refusal = queue.queue_id, error
+        except NotFound:
+            # Somebody deletes it: its shard has heard of that, this gateway perhaps not yet. Or the catalog has just
+            # been restarted, and its shard has not heard of it yet. The catalog answers once everybody knows.
+            if queue.queue_id == missing_id:
+                raise
+            missing_id = queue.queue_id
 
 
 async def _found(channel: Channel, method: QueueDeclare, queue: Queue) -> _Counts:

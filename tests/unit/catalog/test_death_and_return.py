@@ -89,6 +89,32 @@ def test_a_request_that_was_under_way_when_the_catalog_died_is_answered_by_the_n
     run(scenario())
 
 
+def test_what_the_last_catalog_created_is_not_answered_before_its_shard_has_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = await started(tmp_path)
+        gateway, shards = world.peers["gateway-0"], [world.peers["shard-0"], world.peers["shard-1"]]
+        for shard in shards:
+            shard.hold()
+        declaring = asyncio.ensure_future(gateway.client.request("queue.declare", **declare("q", durable=True)))
+        await patiently(lambda: all(shard.held for shard in shards))
+        await world.kill_catalog()
+        world.start_catalog()
+        for peer in world.peers.values():
+            peer.held = None
+            if peer not in shards:
+                peer.client.catalog_restarted()
+        await patiently(lambda: gateway.replica.queue("/", "q") is not None)
+        await turns()
+        assert not declaring.done()
+        for shard in shards:
+            assert shard.replica.queue("/", "q") is None
+            shard.client.catalog_restarted()
+        assert not (await asyncio.wait_for(declaring, 5))["created"]
+        assert all(shard.replica.queue("/", "q") is not None for shard in shards)
+
+    run(scenario())
+
+
 def test_nothing_is_answered_before_the_slowest_gateway_has_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         world = await started(tmp_path)

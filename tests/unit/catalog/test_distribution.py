@@ -50,6 +50,18 @@ def test_the_owner_shard_has_a_queue_before_any_gateway_hears_of_it(bus: Bus) ->
     assert bus.sent[2:] == [("gateway-0", 1), ("gateway-1", 1)]
 
 
+def test_what_was_there_before_is_settled_when_all_that_are_expected_have_it() -> None:
+    bus = Bus()
+    assert bus.distribution.settled == 0            # nobody is there who could lack it
+    bus.distribution.expect(("shard-0", "gateway-0"))
+    assert bus.distribution.settled < 0
+    bus.subscribe("shard-0")
+    version = bus.distribution.subscribe("gateway-0")
+    assert bus.settled == []
+    bus.applied("gateway-0", version)
+    assert bus.settled == [0]
+
+
 def test_settled_when_everybody_has_it(bus: Bus) -> None:
     bus.publish(0)
     for identity in ("shard-0", "shard-1", "gateway-0"):

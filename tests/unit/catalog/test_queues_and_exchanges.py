@@ -44,6 +44,7 @@ def test_a_queue_that_deduplicates_takes_two_ids(tmp_path: Path) -> None:
         assert [later - earlier for earlier, later in itertools.pairwise(ids)] == [1, 2] * 514 + [1]
         await world.kill_catalog()
         world.start_catalog()
+        world.restart_clients()
         answer = await gateway.request("queue.declare", **declare("after", durable=True))
         assert answer["queue_id"] > ids[-1] + 1
 

@@ -148,6 +148,7 @@ def test_a_restarted_catalog_decides_once_every_gateway_has_reported(tmp_path: P
             peer.client._on_change = lambda change, peer=peer, index=index: peer.client.push(
                 "usage.report", connections=[[f"g{index}.1.1", "guest", "/", []]]
             )
+            world.peers[f"shard-{index}"].client.catalog_restarted()
         world.peers["gateway-0"].client.catalog_restarted()
         asking = asyncio.ensure_future(world.peers["gateway-0"].client.request("connection.open", **opened(0, 2)))
         await turns()

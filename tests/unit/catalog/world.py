@@ -112,6 +112,7 @@ class World:
             store, shard_count=self.shard_count, epoch=self.epoch, send=self.deliver_to_peer, ask_shard=self.ask_shard
         )
         self.service = Service(self.catalog)
+        self.catalog.distribution.expect(self.peers)
         self.committing = asyncio.get_running_loop().create_task(self.catalog.committer.run())
         return self.catalog
 

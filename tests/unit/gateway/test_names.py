@@ -288,6 +288,22 @@ async def test_a_passive_declare_of_a_queue_that_is_being_deleted_is_not_found(b
 
 
 @scenario
+async def test_a_queue_that_its_shard_is_only_about_to_hear_of_is_counted_once_it_has(bench: Bench) -> None:
+    client = await bench.opened()
+    await ask(client, QueueDeclare(queue="q"))
+    for link in bench.links.values():
+        link.answers["count"] = {"error": [404, MISSING]}
+
+    async def request(verb: str, **fields: Any) -> dict[str, Any]:
+        for link in bench.links.values():
+            link.answers["count"] = {"message_count": 2, "consumer_count": 1}
+        return {"created": False}
+
+    bench.catalog.request = request     # type: ignore[method-assign]
+    assert await ask(client, QueueDeclare(queue="q")) == QueueDeclareOk("q", 2, 1)
+
+
+@scenario
 async def test_a_queue_that_its_shard_does_not_have_is_not_declared_for_ever(bench: Bench) -> None:
     client = await bench.opened()
     await ask(client, QueueDeclare(queue="q"))
