@@ -8,7 +8,9 @@ everything by itself.
 
 A new process is forked twice: the process in between ends at once, so the new one becomes the child of the
 supervisor, which is a subreaper. The supervisor sees the end of its children, and they die with it, as if it had
-forked them. Requests and answers are JSON, one at a time over a pair of sockets:
+forked them. It begins when the supervisor has been told of it, and never where the nursery dies before that: the
+supervisor asks the next nursery for another one then. Requests and answers are JSON, one at a time over a pair of
+sockets:
 
     {"role": "shard", "index": 0, "parameters": {...}}      {"pid": 4711} or {"errno": 11}
 """
@@ -45,6 +47,7 @@ ANSWER_S_MAX: Final = 10.0
 """A fork takes milliseconds, the imports of a new nursery up to a second on a slow machine."""
 SOCKET_BUFFER_BYTES: Final = 2 * REQUEST_BYTES_MAX
 PID_BYTES: Final = 8
+GO: Final = b"!"
 
 
 class Process:
@@ -216,11 +219,13 @@ def _serve(asked: socket.socket, supervisor_pid: int, descriptors: Sequence[int]
     _close_all_but({0, 1, 2, asked.fileno(), *descriptors})
     asked.setblocking(True)
     while request := asked.recv(REQUEST_BYTES_MAX):
-        try:
-            answer = {"pid": _fork_twice(asked, orjson.loads(request))}
-        except OSError as error:
-            answer = {"errno": error.errno or errno.EAGAIN}
-        asked.send(orjson.dumps(answer))
+        with _Pipe() as go:
+            try:
+                answer = {"pid": _fork_twice(asked, orjson.loads(request), go)}
+            except OSError as error:
+                answer = {"errno": error.errno or errno.EAGAIN}
+            asked.send(orjson.dumps(answer))
+            os.write(go.writing, GO)
     return 0
 
 
@@ -239,12 +244,12 @@ def _close_all_but(kept: set[int]) -> None:
                 os.close(descriptor)
 
 
-def _fork_twice(asked: socket.socket, request: dict[str, Any]) -> int:
-    """The pid of the new process, which is the supervisor's child when this returns."""
-    with _Pipe() as life, _Pipe() as word:
+def _fork_twice(asked: socket.socket, request: dict[str, Any], go: _Pipe) -> int:
+    """The pid of the new process, which is the supervisor's child when this returns. It waits for `go`."""
+    with _Pipe() as word:
         between = os.fork()
         if between == 0:
-            _run(lambda: _between(asked, request, life, word))
+            _run(lambda: _between(asked, request, go, word))
         os.waitpid(between, 0)
         number = int.from_bytes(os.read(word.reading, PID_BYTES), "little", signed=True)
     if number <= 0:
@@ -252,18 +257,23 @@ def _fork_twice(asked: socket.socket, request: dict[str, Any]) -> int:
     return number
 
 
-def _between(asked: socket.socket, request: dict[str, Any], life: _Pipe, word: _Pipe) -> int:
-    """`word` is where the pid goes; `life` ends when this process has."""
+def _between(asked: socket.socket, request: dict[str, Any], go: _Pipe, word: _Pipe) -> int:
+    """`word` is where the pid goes."""
+    # Ignored until now; from here on a stop that comes too early waits until the new process can heed it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         pid = os.fork()
     except OSError as error:
         pid = -(error.errno or errno.EAGAIN)
     if pid == 0:
-        os.close(life.writing)
-        os.read(life.reading, 1)
-        for descriptor in (life.reading, word.reading, word.writing, asked.detach()):
+        os.close(go.writing)
+        told = os.read(go.reading, len(GO))
+        for descriptor in (go.reading, word.reading, word.writing, asked.detach()):
             os.close(descriptor)
+        if not told:                                    # the nursery is gone, and nobody knows of this process
+            os.kill(os.getpid(), signal.SIGKILL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _run(lambda: process.main(request["role"], request["index"], request["parameters"]))
     os.write(word.writing, pid.to_bytes(PID_BYTES, "little", signed=True))
     return 0
