@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -83,6 +83,11 @@ class Child:
         self.takes_links = False
         self.process = None
         self.ended.set()
+
+    def says(self, message: Mapping[str, Any]) -> bool:
+        """Whether a message is of the process that there is now. The last words of one that died may be heard when it
+        has been seen to end, and even when its successor has begun."""
+        return self.process is not None and message["own_incarnation"] == self.incarnation
 
     def kill(self, signal_number: int = signal.SIGKILL) -> None:
         if self.process is not None:

@@ -87,7 +87,7 @@ async def _run(role: str, index: int, parameters: dict[str, Any]) -> int:
     await control.start()
     loop.add_signal_handler(signal.SIGTERM, context.stopping.set)
     loop.set_exception_handler(_log_exception)
-    heart = loop.create_task(_beat(control, context.incarnation))
+    heart = loop.create_task(_beat(context))
     try:
         return await _run_role(role, context)
     finally:
@@ -140,15 +140,15 @@ def _unknown_format() -> type[Exception]:
 async def _cannot_start(context: ProcessContext, text: str, code: int = EXIT_CANNOT_START) -> int:
     """Tells the supervisor why, which matters where the broker is just starting."""
     try:
-        await context.control.request({"verb": "failed", "text": text}, FAILURE_TOLD_S_MAX)
+        await context.control.request(context.signed({"verb": "failed", "text": text}), FAILURE_TOLD_S_MAX)
     except ControlError:
         logger.error("%s", text)
     return code
 
 
-async def _beat(control: ControlClient, incarnation: int) -> None:
+async def _beat(context: ProcessContext) -> None:
     while True:
-        control.push({"verb": "alive", "incarnation": incarnation})
+        context.tell({"verb": "alive"})
         await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
 

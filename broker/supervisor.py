@@ -261,7 +261,7 @@ class Supervisor:
     async def _handle(self, peer: str, message: Message) -> Message | None:
         child = self._children.get(peer)
         if child is not None:
-            return self._handle_child(child, message)
+            return self._handle_child(child, message) if child.says(message) else None
         match message.get("verb"):
             case "status":
                 return describe(
@@ -276,8 +276,7 @@ class Supervisor:
     def _handle_child(self, child: Child, message: Message) -> Message | None:
         match message["verb"]:
             case "alive":
-                if message["incarnation"] == child.incarnation:
-                    child.last_alive_s = time.monotonic()
+                child.last_alive_s = time.monotonic()
             case "ready":
                 child.found = child.found or message
                 self._on_ready(child)

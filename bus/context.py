@@ -79,7 +79,7 @@ class ProcessContext:
             incarnation=self.incarnation,
             doorbell=self.doorbells[self.role, self.index],
             peer_doorbell=lambda role, index: self.doorbells[role, index],
-            push=self.control.push,
+            push=self.tell,
             on_failure=self.fail,
         )
         message: Message = {"verb": "links.open"}
@@ -88,20 +88,28 @@ class ProcessContext:
             message["address"] = f"ipc://{self.runtime_directory}/link-{self.index}.{self.incarnation}"
             links.listen(message["address"])
         self._links = links
-        self.control.push(message)
+        self.tell(message)
         return links
+
+    def tell(self, message: Message) -> None:
+        """The supervisor, which does not answer."""
+        self.control.push(self.signed(message))
+
+    def signed(self, message: Message) -> Message:
+        """The last words of a process may be heard when its successor has been started already."""
+        return {**message, "own_incarnation": self.incarnation}
 
     def want_link(self, shard: int) -> None:
         """A shard has something for another: the supervisor joins them as soon as both are there."""
-        self.control.push({"verb": "link.wanted", "shard": shard})
+        self.tell({"verb": "link.wanted", "shard": shard})
 
     def report_broken(self, link: LinkEnd) -> None:
         """A link carried nonsense: the supervisor makes it anew."""
-        self.control.push(link_message("link.broken", link))
+        self.tell(link_message("link.broken", link))
 
     async def ready(self, **told: Any) -> None:
         """The process serves from now on; what it has found at its start."""
-        await self.control.request({"verb": "ready", **told})
+        await self.control.request(self.signed({"verb": "ready", **told}))
         self.serving = True
 
     def on_push(self, verb: str, callback: Callable[[Message], None]) -> None:

@@ -73,9 +73,9 @@ async def run(context: ProcessContext) -> None:
         gateway.on_link_batch, gateway.on_link_up, gateway.on_link_down, gateway.on_link_writable, gateway.end_turn
     )
     await control.start()
+    context.on_push("peer.restarted", on_peer_restarted)    # it may be while this waits for the state
     await catalog.start()
     context.on_push("alarm", gateway.on_alarm)
-    context.on_push("peer.restarted", on_peer_restarted)
     context.on_request(Control(gateway).handle)
     sweep = loop.create_task(_sweep(gateway))
     servers = await serve(loop, sockets, context.settings["backlog"], lambda: ClientProtocol(gateway))

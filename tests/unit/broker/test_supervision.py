@@ -18,6 +18,7 @@ from broker.children import (
     restart_delay_s,
 )
 from broker.link_registry import LinkRegistry, links_bytes
+from broker.nursery import Process
 from bus.limits import SHARD_LINK_RING_BYTES_MAX
 
 RING_BYTES = 64 * 1024
@@ -253,3 +254,11 @@ def test_the_memory_limit_of_a_service_counts_whichever_group_has_it(tmp_path: P
     assert machine_memory_bytes(tmp_path) == 2097152
     (service.parent / "memory.max").write_text("1048576\n")
     assert machine_memory_bytes(tmp_path) == 1048576
+
+
+def test_the_last_words_of_a_process_are_not_taken_for_its_successors() -> None:
+    child = Child("shard", 0, incarnation=2, process=Process(os.getpid()))
+    assert child.says({"verb": "ready", "own_incarnation": 2})
+    assert not child.says({"verb": "links.open", "own_incarnation": 1})
+    child.finish(1.0)
+    assert not child.says({"verb": "links.open", "own_incarnation": 2})
