@@ -39,9 +39,11 @@ class Health:
     async def watch(self) -> None:
         """Until it is cancelled."""
         while True:
+            began_s = time.monotonic()
             await asyncio.sleep(CHECK_INTERVAL_S)
+            held_up_s = time.monotonic() - began_s - CHECK_INTERVAL_S
             self.check_alarms()
-            self._check_silence()
+            self.check_silence(held_up_s)
 
     def check_alarms(self) -> None:
         pids = [os.getpid(), *(child.pid for child in self._children if child.pid is not None)]
@@ -65,8 +67,11 @@ class Health:
         """How long a serving child has said nothing. One that starts may be busy with its recovery."""
         return time.monotonic() - child.last_alive_s if child.state == "ready" else 0.0
 
-    def _check_silence(self) -> None:
+    def check_silence(self, held_up_s: float) -> None:
+        """Kills who has been silent for too long. While this process was itself held up it heard nobody, and what they
+        said meanwhile may come behind this: that time is nobody's silence."""
         for child in self._children:
+            child.last_alive_s += held_up_s
             silent_s = self._silent_s(child)
             if silent_s > self._ground.settings.silence_s_max:
                 logger.error("%s (pid %s) has not answered for %.0f s: it is killed", child.title, child.pid, silent_s)
