@@ -5,6 +5,8 @@ read, and the compiled core keeps what is incomplete. Knows nothing of AMQP. Wha
 compiled: gateway/client_socket.pyx.
 """
 import asyncio
+import contextlib
+import socket
 from typing import Final, cast
 
 from gateway.client_socket import ClientSocket
@@ -14,6 +16,9 @@ from gateway.wire import Ends
 WRITE_HIGH_BYTES: Final = 256 * 1024
 """Unsent output at which a client counts as slow: more of it stays with the core, which asks for no more."""
 WRITE_LOW_BYTES: Final = 64 * 1024
+UNPACED: Final = b"reno"
+"""The congestion control for clients on this machine, which every kernel has: on the loopback interface there is
+nothing to control, and one that paces (bbr) sets a timer for each send, which costs more than a small message does."""
 LINGER_S: Final = 3.0
 """After the last word: the client's chance to read it and hang up first."""
 
@@ -30,10 +35,14 @@ class ClientProtocol(ClientSocket, asyncio.BufferedProtocol):
         wire.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
         peer = wire.get_extra_info("peername") or ("?", 0)
         own = wire.get_extra_info("sockname") or ("?", 0)
+        ends = Ends(peer[0], peer[1], own[0], own[1])
+        if ends.from_this_machine:
+            with contextlib.suppress(OSError):      # a kernel may forbid it: then it is paced
+                wire.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, UNPACED)
         # what is encrypted on its way has to go through the transport
         encrypted = wire.get_extra_info("sslcontext") is not None
         self._opened(wire, -1 if encrypted else wire.get_extra_info("socket").fileno())
-        self._accepted(self._gateway.accept(self, Ends(peer[0], peer[1], own[0], own[1])))
+        self._accepted(self._gateway.accept(self, ends))
 
     def eof_received(self) -> bool:
         return False                    # the transport closes

@@ -1,4 +1,5 @@
 """The socket's side as a connection sees it: who is at both ends, what may be done to it."""
+import ipaddress
 from typing import Final, NamedTuple, Protocol
 
 
@@ -9,6 +10,16 @@ class Ends(NamedTuple):
     peer_port: int
     host: str
     port: int
+
+    @property
+    def from_this_machine(self) -> bool:
+        """Whether the client came over the loopback interface, by IPv6 or by IPv4, plain or mapped."""
+        try:
+            address = ipaddress.ip_address(self.peer_host.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return (mapped or address).is_loopback
 
     def __str__(self) -> str:
         return f"{_bracketed(self.peer_host)}:{self.peer_port} -> {_bracketed(self.host)}:{self.port}"

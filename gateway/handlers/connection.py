@@ -1,5 +1,4 @@
 """The class connection: login, limits, the vhost, the end. In the order of the handshake."""
-import ipaddress
 import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -54,7 +53,7 @@ def _log_in(client: "Connection", credentials: Credentials) -> None:
     user = gateway.replica.authenticate(credentials.user, credentials.password)
     if user is None:
         raise _refused(client, f"user '{credentials.user}' - invalid credentials")
-    if user.name in gateway.settings.loopback_users and not _is_loopback(client.ends.peer_host):
+    if user.name in gateway.settings.loopback_users and not client.ends.from_this_machine:
         raise _refused(client, f"user '{user.name}' can only connect via localhost")
     client.user_name = user.name
     client.user_id = user.name.encode("utf-8", "surrogateescape")
@@ -64,15 +63,6 @@ def _log_in(client: "Connection", credentials: Credentials) -> None:
 def _refused(client: "Connection", detail: str) -> LoginRefused:
     logger.error("AMQP connection %s: %s login refused: %s", client, client.mechanism, detail)
     return login_refused(client.mechanism)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def tune_ok(client: "Connection", method: ConnectionTuneOk) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from gateway.transport import ClientProtocol
+from gateway.transport import UNPACED, ClientProtocol
+from gateway.wire import Ends
 from tests.unit.gateway.bench import Bench
 
 WAIT_S = 10.0
@@ -42,3 +43,32 @@ def test_what_is_to_be_said_to_a_client_that_is_gone_goes_nowhere(last_word: Cal
                 assert await loop.sock_recv(theirs, 1000) == b""
 
     uvloop.run(scenario())
+
+
+async def accepted_from(host: str) -> bytes:
+    """The congestion control of the gateway's end when a client comes from there."""
+    with socket.create_server((host, 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+    with theirs:
+        await connected(ours)
+        return congestion_control_of(ours)
+
+
+def congestion_control_of(one: socket.socket) -> bytes:
+    return one.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+
+
+def test_a_client_of_this_machine_is_not_paced_by_a_congestion_control() -> None:
+    assert uvloop.run(accepted_from("127.0.0.1")) == UNPACED
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True), ("127.8.9.10", True), ("::1", True), ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False), ("::ffff:10.0.0.1", False), ("fe80::1%eth0", False), ("?", False), ("", False),
+    ],
+)
+def test_who_comes_over_the_loopback_interface_is_on_this_machine(host: str, local: bool) -> None:
+    assert Ends(host, 1, "127.0.0.1", 5672).from_this_machine is local
