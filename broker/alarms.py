@@ -14,6 +14,8 @@ from typing import Any, Final
 
 CHECK_INTERVAL_S: Final = 1.0
 PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
+STATM_BYTES_MAX: Final = 256
+"""Seven numbers of at most 20 digits."""
 
 
 @dataclass
@@ -71,21 +73,31 @@ def _limit_files(root: Path) -> Iterator[Path]:
 def private_memory_bytes(pid: int) -> int:
     """Resident memory of a process without what it shares with files: 0 where it is gone."""
     try:
-        fields = Path(f"/proc/{pid}/statm").read_bytes().split()
+        descriptor = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fields = os.read(descriptor, STATM_BYTES_MAX).split()
+        finally:
+            os.close(descriptor)
         return max(0, int(fields[1]) - int(fields[2])) * PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return 0
 
 
-def allocated_bytes(directory: Path) -> int:
+def allocated_bytes(directory: str | Path) -> int:
     """What the files below a directory occupy."""
     total = 0
-    for place, _, names in os.walk(directory):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-            except OSError:
-                continue
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        total += allocated_bytes(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                except OSError:
+                    continue
+    except OSError:     # it has gone meanwhile
+        pass
     return total
 
 

@@ -16,6 +16,7 @@ from broker.alarms import CHECK_INTERVAL_S, Alarms, free_bytes, machine_memory_b
 from broker.children import Child
 from broker.ground import Ground
 from broker.nursery import Nursery
+from bus.pace import until_next
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,12 @@ class Health:
 
     async def watch(self) -> None:
         """Until it is cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             began_s = time.monotonic()
-            await asyncio.sleep(CHECK_INTERVAL_S)
-            held_up_s = time.monotonic() - began_s - CHECK_INTERVAL_S
+            wait_s = until_next(loop.time(), CHECK_INTERVAL_S)
+            await asyncio.sleep(wait_s)
+            held_up_s = time.monotonic() - began_s - wait_s
             self.check_alarms()
             self.check_silence(held_up_s)
 

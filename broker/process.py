@@ -25,6 +25,7 @@ from broker.data_directory import explain
 from bus.context import ProcessContext, StartError
 from bus.control import ControlClient, ControlError, Message
 from bus.doorbell import Doorbell, map_board
+from bus.pace import until_next
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ async def _cannot_start(context: ProcessContext, text: str, code: int = EXIT_CAN
 async def _beat(context: ProcessContext) -> None:
     while True:
         context.tell({"verb": "alive"})
-        await asyncio.sleep(HEARTBEAT_INTERVAL_S)
+        await asyncio.sleep(until_next(context.loop.time(), HEARTBEAT_INTERVAL_S))
 
 
 def _log_exception(loop: asyncio.AbstractEventLoop, details: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ class Gateway(GatewayTurn):
         self.wheel.advance(now_s)
         self.requests.expire(now_s)
         self.expire_shards(now_s)
-        self.wake()
+        self.flush()
 
     def expire_shards(self, now_s: float) -> None:
         """Shards that do not come back by themselves: publishers are told, instead of being held for ever."""

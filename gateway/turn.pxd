@@ -24,6 +24,7 @@ cdef class GatewayTurn(GatewayCore):
     cdef size_t _unsent_bytes           # of input, since something was sent last
 
     cdef int after_read(self, size_t size_bytes) except -1
+    cdef bint has_output(self) except -1
     cdef int send(self) except -1
     cdef int write_out(self, ConnectionState connection) except -1
     cdef int send_lent(self) except -1

@@ -8,6 +8,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t
 
 from bus.batch cimport Batch
+from bus.ring cimport RingEnd
 from gateway.core.deliveries cimport return_credits
 from gateway.core.gateway cimport GatewayCore
 from gateway.core.lent_output cimport drop_output, keep_lent
@@ -38,12 +39,24 @@ cdef class GatewayTurn(GatewayCore):
         self._unsent_bytes += size_bytes
         if self._unsent_bytes >= EARLY_SEND:
             self.send()
-        if not self._flush_due:
+        if not self._flush_due and self.has_output():
             self._flush_due = True
             self.loop.call_soon(self.flush)
             if self.turns is not None:
                 self.turns.began()
         return 0
+
+    cdef bint has_output(self) except -1:
+        """Whether there is anything to send: a heartbeat, or a part of a frame, leaves nothing."""
+        cdef uint32_t shard
+        if self.dirty_connections or self.to_credit.count:
+            return True
+        for shard in range(self.shard_count):
+            if (<Batch> self.batches[shard]).size:
+                return True
+            if self.rings[shard] is not None and (<RingEnd> self.rings[shard])._laid_bytes:
+                return True
+        return False
 
     def flush(self):
         try:

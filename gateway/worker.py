@@ -10,6 +10,7 @@ from typing import Final
 
 from bus.context import ProcessContext
 from bus.control import ControlClient, Message
+from bus.pace import until_next
 from gateway.control import Control
 from gateway.gateway import Gateway, GatewaySettings
 from gateway.handshake import Tuning, server_properties
@@ -77,7 +78,7 @@ async def run(context: ProcessContext) -> None:
     await catalog.start()
     context.on_push("alarm", gateway.on_alarm)
     context.on_request(Control(gateway).handle)
-    sweep = loop.create_task(_sweep(gateway))
+    sweep = Sweep(loop, gateway)
     servers = await serve(loop, sockets, context.settings["backlog"], lambda: ClientProtocol(gateway))
     await context.ready()
     try:
@@ -92,7 +93,20 @@ async def run(context: ProcessContext) -> None:
         await control.close()
 
 
-async def _sweep(gateway: Gateway) -> None:
-    while True:
-        await asyncio.sleep(TICK_S)
-        gateway.tick()
+class Sweep:
+    """The gateway's tick, until it is cancelled. One that fails is followed by the next."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, gateway: Gateway) -> None:
+        self._loop = loop
+        self._gateway = gateway
+        self._wait()
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+    def _wait(self) -> None:
+        self._handle = self._loop.call_later(until_next(self._loop.time(), TICK_S), self._tick)
+
+    def _tick(self) -> None:
+        self._wait()
+        self._gateway.tick()

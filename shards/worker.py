@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bus.context import ProcessContext
 from bus.control import ControlClient, ControlError, Message
+from bus.pace import until_next
 from log.commit import GroupCommit
 from log.machine import last_run, went_down
 from log.recovery import check_formats, discard
@@ -202,4 +203,5 @@ async def _keep_house(shard: Shard, context: ProcessContext) -> None:
         except Exception as error:
             context.fail(error)
             return
-        await asyncio.sleep(COMPACTION_INTERVAL_S if more else HOUSEKEEPING_INTERVAL_S)
+        await asyncio.sleep(
+            COMPACTION_INTERVAL_S if more else until_next(context.loop.time(), HOUSEKEEPING_INTERVAL_S))

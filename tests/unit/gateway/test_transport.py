@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
+from amqp091.constants import PROTOCOL_HEADER
 from gateway.transport import UNPACED, ClientProtocol
 from gateway.wire import Ends
 from tests.unit.gateway.bench import Bench
@@ -72,3 +73,24 @@ def test_a_client_of_this_machine_is_not_paced_by_a_congestion_control() -> None
 )
 def test_who_comes_over_the_loopback_interface_is_on_this_machine(host: str, local: bool) -> None:
     assert Ends(host, 1, "127.0.0.1", 5672).from_this_machine is local
+
+
+def test_what_leaves_nothing_to_send_begins_no_turn() -> None:
+    """A part of a frame, or a heartbeat: an idle gateway has many of these."""
+
+    async def scenario() -> None:
+        turns: list[str] = []
+        ours, theirs = socket.socketpair()
+        with theirs:
+            protocol = await connected(ours)
+            gateway = protocol._gateway
+            gateway.flush = lambda: turns.append("turn")    # type: ignore[method-assign]
+            for part, expected in ((PROTOCOL_HEADER[:3], []), (PROTOCOL_HEADER[3:], ["turn"])):
+                protocol.get_buffer(-1)[:len(part)] = part
+                protocol.buffer_updated(len(part))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                assert turns == expected
+            protocol.abort()
+
+    uvloop.run(scenario())
