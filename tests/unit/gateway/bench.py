@@ -1,8 +1,9 @@
 """A gateway without sockets, shards and catalog: what stands in for them answers at once or when told to.
 
-The compiled core is the real one. Time stands still unless a test turns the wheel.
+The compiled core is the real one. Time stands still unless a test turns the wheel, or awaits a timer of the loop.
 """
 import asyncio
+import selectors
 import struct
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -35,6 +36,32 @@ ATTACHED = {"event": "attached"}
 TURNS = 60
 
 
+class StillLoop(asyncio.SelectorEventLoop):
+    """Its clock goes on only when there is nothing to do but to wait: however slow the machine, no timer is due before
+    that, and then at once."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        super().__init__(Waiting(self))
+
+    def time(self) -> float:
+        return self.now_s
+
+
+class Waiting(selectors.DefaultSelector):
+    def __init__(self, loop: StillLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            return super().select()
+        found = super().select(0)
+        if not found:
+            self._loop.now_s += max(timeout, 0.0)
+        return found
+
+
 def scenario(test: Callable[["Bench"], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     """Runs a test on a loop of its own with a fresh bench."""
 
@@ -42,7 +69,8 @@ def scenario(test: Callable[["Bench"], Coroutine[Any, Any, None]]) -> Callable[[
         async def body() -> None:
             await test(Bench())
 
-        asyncio.run(body())
+        with asyncio.Runner(loop_factory=StillLoop) as runner:
+            runner.run(body())
 
     run.__name__ = test.__name__
     run.__doc__ = test.__doc__
