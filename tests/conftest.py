@@ -76,6 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         callspec = getattr(item, "callspec", None)
         if callspec is not None and callspec.params.get("broker") == RABBITMQ:
             item.add_marker(pytest.mark.flaky(reruns=ORACLE_RERUNS))
+            item.add_marker(pytest.mark.timeout(oracle.TEST_TIMEOUT_S))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,10 @@ from tests.harness.definitions import PASSWORDS, comparable, everything
 from tests.harness.oracle import RabbitMQ
 from tests.harness.warren import Warren
 
-pytestmark = pytest.mark.skipif(oracle.installed() is None, reason="rabbitmq-server is not installed")
+pytestmark = [
+    pytest.mark.skipif(oracle.installed() is None, reason="rabbitmq-server is not installed"),
+    pytest.mark.timeout(oracle.TEST_TIMEOUT_S),
+]
 
 
 FORGET_ALL = """

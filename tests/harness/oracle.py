@@ -25,8 +25,11 @@ from tests.harness.ports import free_port, wait_for_port
 RABBITMQ_SERVER_GLOB = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"
 PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_random_exchange", "rabbitmq_sharding")
 """Of those in Debian's package: exchange types that Warren has too (sharding: x-modulus-hash)."""
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
+"""Of the node, or of a command: each is an Erlang of its own, and takes half a minute on two cores that others use."""
 STOP_TIMEOUT_S = 20.0
+TEST_TIMEOUT_S = 600
+"""Of a test that may have to start it."""
 
 
 def installed() -> Path | None:
