@@ -6,6 +6,7 @@ acknowledged. What must hold afterwards is in `check_queue`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterable
@@ -54,14 +55,18 @@ class Worker(threading.Thread):
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Stop, wait, and end the connection."""
+        """Stop, wait, and end the connection. What it held is ready again, where the connection was still whole."""
         self.stopping.set()
         if self.ident is not None:
             self.join(JOIN_TIMEOUT_S)
+        ended = not self.is_alive()
+        if ended and self.error is None:
+            with contextlib.suppress(OSError, AssertionError):      # it may have broken since
+                self.client.close()
         self.client.drop()
         if self in Worker.running:
             Worker.running.remove(self)
-        assert not self.is_alive(), f"{self} does not stop"
+        assert ended, f"{self} does not stop"
 
 
 class Publisher(Worker):
