@@ -18,8 +18,8 @@ from tests.harness.warren import Warren, wait_until
 QUEUES = [f"durable-{n}" for n in range(8)]
 BACK_WITHIN_S = 2.0
 UNDISTURBED_S = 1.0
-"""The longest that a confirm of somebody not concerned may take while a process is killed and started again. Those whose
-time is taken publish transient messages: a confirm that waits for the disk takes as long as the disk does."""
+"""The longest that a confirm of somebody not concerned may take while a process is killed and started again. Whoever's
+time is taken publishes transient messages: a confirm that waits for the disk takes as long as the disk does."""
 TRANSIENT = 1
 
 
