@@ -44,6 +44,7 @@ cdef enum:
     PUBLISH_CONFIRM = 2         # the channel is in confirm mode
     PUBLISH_DELAYED = 4         # not ready before a time that stands behind the fixed fields
     PUBLISH_APART = 16          # the body is in a room of the gateway: a LentBody behind the fixed fields says where
+    PUBLISH_ROOMLESS = 32       # who has published it cannot read into rooms
     PUBLISH_DIED = 8            # x-death and its kin in its headers are this broker's: only shards say so
     # flags of SETTLE
     SETTLE_MULTIPLE = 1

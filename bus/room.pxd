@@ -18,6 +18,7 @@ cdef class Room:
     cdef uint64_t window_bytes          # behind these: as much as the next read may take
     cdef uint64_t outgrown_bytes        # a body of so many has come since, for which it is too small; or 0
     cdef object owner                   # the connection whose bytes are kept; None: nobody's are
+    cdef bint used                      # given or read to since this was last set to False
     cdef bint named                     # something in it was named to the shard since this was last set to False
 
     # Where the next read goes, and how much is free from there on.

@@ -81,6 +81,7 @@ cdef class Room:
         self.joining = False
         self.owner = None
         self.named = False
+        self.used = True
         return 0
 
     cdef uint64_t next_read(self) noexcept:

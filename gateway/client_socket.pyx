@@ -30,6 +30,7 @@ cdef class ClientSocket:
 
     def _accepted(self, ConnectionCore connection not None):
         self._connection = connection
+        connection.roomless = self._descriptor < 0
 
     def get_buffer(self, sizehint):
         cdef ConnectionCore connection = self._connection

@@ -6,6 +6,7 @@ the world.
 """
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import orjson
 
 from amqp091.errors import NotAllowed, error_from_code
 from bus.control import ControlError
+from bus.limits import ROOM_IDLE_S
 from bus.links import LinkEnd
 from bus.ring import RingEnd
 from gateway.channel import Channel
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 HOME_LOSING: Final = frozenset({"vhost.delete", "user.delete"})
 """Changes of the topology that end connections."""
+ROOMLESS_LOG_INTERVAL_S: Final = 60.0
+"""What is wrong with one room is wrong with the next: a gateway says so once in a while."""
 STOP_REASON: Final = "broker forced connection closure with reason 'shutdown'"
 
 
@@ -90,6 +94,8 @@ class Gateway(GatewayTurn):
         self.connections: dict[str, Connection] = {}
         self._last_connection = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rooms_looked_at_s = loop.time()
+        self._roomless_told_at_s = -math.inf
         self._down_since_s = dict.fromkeys(range(settings.shard_count), loop.time())
 
     # time and tasks
@@ -106,6 +112,9 @@ class Gateway(GatewayTurn):
         self.wheel.advance(now_s)
         self.requests.expire(now_s)
         self.expire_shards(now_s)
+        if now_s >= self._rooms_looked_at_s + ROOM_IDLE_S:
+            self._rooms_looked_at_s = now_s
+            self.end_idle_rooms()
         self.flush()
 
     def expire_shards(self, now_s: float) -> None:
@@ -231,9 +240,7 @@ class Gateway(GatewayTurn):
             self.lend(shard, event["file"], event["path"], event["bytes"], bytes.fromhex(event["beginning"]))
             return
         if name == "room":
-            self.room(
-                shard, event["file"], event["path"], event["bytes"], event["start"], event["end"],
-                bytes.fromhex(event["beginning"]))
+            self._on_room(shard, event)
             return
         if name == "lend_end":
             self.lend_end(shard, event["file"])
@@ -255,6 +262,19 @@ class Gateway(GatewayTurn):
             channel_or_none.timed_out(event.get("consumer"), event["timeout"])
         else:
             logger.warning("shard %d sent an unknown event %r", shard, name)
+
+    def _on_room(self, shard: int, event: dict[str, Any]) -> None:
+        """One that cannot be mapped goes back: large bodies are copied, and the shard tries again after a while."""
+        try:
+            self.room(
+                shard, event["file"], event["path"], event["bytes"], event["start"], event["end"],
+                bytes.fromhex(event["beginning"]))
+        except (OSError, ValueError) as error:
+            now_s = self.now_s()
+            if now_s >= self._roomless_told_at_s + ROOMLESS_LOG_INTERVAL_S:
+                self._roomless_told_at_s = now_s
+                logger.warning("large messages to shard %d are copied, as its room cannot be mapped: %s", shard, error)
+            self.send_event(shard, {"event": "room_end", "file": event["file"], "body": 0, "back": True})
 
     def _on_active(self, event: dict[str, Any]) -> None:
         """A consumer is the single active one of its queue, or is not any more."""

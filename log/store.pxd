@@ -115,6 +115,7 @@ cdef class Store:
     cdef list copied                                # (position, segment): old files that go when the copies are durable
     cdef list dirty                                 # segments with records that no ticket covers
     cdef list synchronising                         # segments of the ticket under way
+    cdef Py_ssize_t idle_rooms                      # so many of these, the first ones, were not used since the last look
     cdef object chores
     cdef uint64_t ticket_position                   # appended_position at the last ticket
     cdef uint64_t spare_bytes_max

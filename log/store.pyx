@@ -392,6 +392,7 @@ cdef class Store:
             segment = <Segment> self.spare_rooms[i]
             if segment.room_bytes == room_bytes:
                 del self.spare_rooms[i]
+                self.idle_rooms = min(self.idle_rooms, i)
                 return segment
         return None
 
@@ -679,6 +680,7 @@ cdef class Store:
             elif segment.room_bytes:
                 if len(self.spare_rooms) >= SPARE_ROOMS_MAX:    # the oldest may be of a size that is not in use any more
                     self.remove_files(<Segment> self.spare_rooms.pop(0))
+                    self.idle_rooms = max(self.idle_rooms - 1, 0)
                 self.spare_rooms.append(segment)
             elif len(self.spare) < SPARE_SEGMENTS_MAX \
                     and segment.data_capacity_bytes <= self.spare_bytes_max:
@@ -789,6 +791,12 @@ cdef class Store:
         self.preparing = False
         self.prepared = segment
 
+    def give_back_rooms(self) -> None:
+        """The files of spare rooms that were not used since the last call go."""
+        for _ in range(self.idle_rooms):
+            self.remove_files(<Segment> self.spare_rooms.pop(0))
+        self.idle_rooms = len(self.spare_rooms)
+
     def highest_number(self, uint32_t queue_id) -> int:
         """The highest entry number found for the queue by recovery, acknowledged ones included; 0 if there is none."""
         return self.highest_numbers.get(queue_id, 0)
@@ -883,6 +891,7 @@ cdef class Store:
                 RemoveFiles(segment).run()
         self.spare = []
         self.spare_rooms = []
+        self.idle_rooms = 0
         self.prepared = None
         for other in self.segments:
             if other is not None and (<Segment> other).durable and (<Segment> other).state == SEGMENT_COMPLETE:

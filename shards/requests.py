@@ -99,16 +99,16 @@ class Requests:
         if name == "credit":
             self._engine.grant(gateway, event["channel"], event["count"])
         elif name == "room_end":
-            self._end_room(gateway, event.get("file"), event.get("body"))
+            self._end_room(gateway, event.get("file"), event.get("body"), event.get("back") is True)
         elif name == "attached":
             self._attached(gateway)
         else:
             raise BadRecord(f"an unknown event {name!r}")
 
-    def _end_room(self, gateway: int, number: Any, body_bytes: Any) -> None:
+    def _end_room(self, gateway: int, number: Any, body_bytes: Any, back: bool) -> None:
         if not all(isinstance(one, int) and 0 <= one < 1 << 64 for one in (number, body_bytes)):
             raise BadRecord(f"a gateway cannot end a room {number!r} for a body of {body_bytes!r} bytes")
-        if not self._engine.end_room(gateway, number, body_bytes):
+        if not self._engine.end_room(gateway, number, body_bytes, back):
             raise BadRecord(f"a gateway has no room {number!r}")
 
     def _on_request(self, gateway: int, request_id: int, message: Document) -> None:

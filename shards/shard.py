@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from bus.limits import ROOM_IDLE_S
 from bus.links import LinkEnd
 from log.store import Store
 from shards.engine import Engine
@@ -58,6 +59,7 @@ class Shard(ShardTurn):
         """`report_broken`: a link carried nonsense and has to be made anew."""
         super().__init__(engine, store, requests, relay, clock_ms, report_broken)
         self._refused_told = 0
+        self._rooms_looked_at_s = -ROOM_IDLE_S
         self._refused_told_at_s = -REFUSAL_LOG_INTERVAL_S
 
     # callbacks of the links
@@ -122,6 +124,10 @@ class Shard(ShardTurn):
             self.links.schedule()
         self._tell_refusals(now_s)
         self.relay.tick(now_s)
+        if now_s >= self._rooms_looked_at_s + ROOM_IDLE_S:
+            self._rooms_looked_at_s = now_s
+            self.store.give_back_rooms()
+            self.links.schedule()       # gateways hear of files that are gone
         try:
             more = self.store.compact(COMPACTION_STEP_BYTES)
         except OSError as error:

@@ -23,7 +23,7 @@ from gateway.core.deliveries cimport deliver, deliver_got, return_credits
 from gateway.core.expecting cimport expect_consumers
 from gateway.core.handles cimport HandleTable, handle_value
 from gateway.core.outgoing cimport append_json
-from gateway.core.rooms cimport drop_rooms
+from gateway.core.rooms cimport drop_rooms, end_idle
 from gateway.core.state cimport ChannelState, ConnectionState, Consumer, GatewayState, ShardState
 from gateway.core.unacked cimport SHARD_BITS, mark_stale
 
@@ -167,6 +167,9 @@ cdef class GatewayCore(GatewayState):
             room.open(start, end, beginning)
         (<list> self.rooms[shard]).append(room)
         self.unmap_rooms(shard)
+
+    def end_idle_rooms(self):
+        end_idle(self)
 
     cdef int unmap_rooms(self, uint32_t shard) except -1:
         """Rooms that come back again and again stay mapped; those of a backlog do not, or it would count as this process's."""

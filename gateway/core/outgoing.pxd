@@ -21,6 +21,7 @@ cdef struct Outgoing:
     # the same for delayed groups of the route; not set where it has none
     const ContentHeader *late_header
     uint64_t late_not_before_ms
+    bint roomless               # its connection cannot read into rooms: the shard need not give any
     bint apart                  # the body stays where it is, in a room of the shard: `place` says where
     LentBody place
 

@@ -11,6 +11,7 @@ from bus.batch cimport Batch
 from bus.limits cimport LENT_BODY_BYTES_MIN
 from bus.records cimport (
     KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_APART, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
+    PUBLISH_ROOMLESS,
     CreditRecord, JsonRecord, LentBody, PublishRecord, SettleRecord, aligned,
 )
 from bus.ring cimport RingEnd
@@ -87,6 +88,8 @@ cdef void write_publish(uint8_t *out, const Outgoing *message, Route route, cons
         record.flags |= PUBLISH_PERSISTENT
     if message.publish_sequence:
         record.flags |= PUBLISH_CONFIRM
+    if message.roomless:
+        record.flags |= PUBLISH_ROOMLESS
     record.queue_count = group.queue_count
     record.channel = message.channel
     record.properties_bytes = header.properties_bytes

@@ -77,6 +77,7 @@ cdef int publish(
     message.publish_sequence = 0
     message.not_before_ms = 0
     message.apart = False
+    message.roomless = False
     if special.found & HEADER_DELIVER_AT or route.has_delayed:
         set_times(channel, &message, route, &special, &late)
     if method.mandatory and (route.group_count == 0 or route.returns_mandatory):
@@ -159,7 +160,11 @@ cdef int send(ChannelState channel, Outgoing *message, Route route) except -1:
 cdef int leave_in_room(ChannelState channel, Outgoing *message, uint32_t shard) except -1:
     """A large message's connection reads to a room of its shard from now on; one that was read there stays there."""
     cdef GatewayState gateway = channel.gateway
-    cdef Room room = room_of(gateway, shard, message.body, message.body_bytes)
+    cdef Room room
+    message.roomless = channel.connection.roomless
+    if message.roomless:
+        return 0
+    room = room_of(gateway, shard, message.body, message.body_bytes)
     if wants_room(gateway, shard, message.body_bytes):
         channel.connection.large_shard = shard + 1
     message.apart = room is not None and gateway.shards[shard].up

@@ -19,5 +19,7 @@ cdef int forget_kept(ConnectionState connection) except -1
 cdef Room room_of(GatewayState gateway, uint32_t shard, const uint8_t *data, uint64_t n)
 # Whether such a body can be read into a room. Where those that there are are too small, there will be others.
 cdef bint wants_room(GatewayState gateway, uint32_t shard, uint64_t body_bytes) except -1
+# Rooms of shards into which nothing was read since this was last called go back to them.
+cdef int end_idle(GatewayState gateway) except -1
 # The shard is down, and with it its rooms.
 cdef int drop_rooms(GatewayState gateway, uint32_t shard) except -1

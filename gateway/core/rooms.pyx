@@ -91,6 +91,7 @@ cdef Room room_for(ConnectionState connection):
         left -= backlog_bytes
         drop_backlog(connection)
     room.owner = connection
+    room.used = True
     connection.room = room
     read_bytes = READ_BYTES_PACED if gateway.flooded_count else READ_BYTES_MAX
     room.window_bytes = left if left < read_bytes else read_bytes
@@ -169,6 +170,28 @@ cdef int end_outgrown(GatewayState gateway, list rooms, uint64_t body_bytes) exc
             if room.owner is not None:
                 leave_room(<ConnectionState> room.owner)
             end_room(gateway, room, body_bytes)
+    return 0
+
+
+cdef int end_idle(GatewayState gateway) except -1:
+    cdef uint32_t shard
+    cdef Room room
+    cdef bint used
+    for shard in range(gateway.shard_count):
+        used = False
+        for one in <list> gateway.rooms[shard]:
+            room = <Room> one
+            used = used or room.used
+            room.used = False
+        if used:
+            continue
+        for one in list(<list> gateway.rooms[shard]):
+            room = <Room> one
+            if room.owner is not None:
+                leave_room(<ConnectionState> room.owner)
+            (<list> gateway.rooms[shard]).remove(room)
+            document = b'{"event":"room_end","file":%d,"body":0,"back":true}' % room.number
+            append_json(gateway, shard, KIND_EVENT, 0, document)
     return 0
 
 

@@ -116,6 +116,7 @@ cdef class ConnectionState:
     cdef uint32_t piece_capacity
     cdef size_t piece_bytes
     cdef ShardCredit *credit            # per shard; NULL until the first delivery
+    cdef public bint roomless           # its socket cannot be read into rooms
     cdef uint32_t large_shard           # 1 + the shard that it published something large to, if it lately did; else 0
     cdef Room room                      # where its next read goes, and something of it may be kept; or None
     cdef Room join_room                 # where a body of several frames is put together, or None

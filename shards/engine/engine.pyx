@@ -179,10 +179,10 @@ cdef class Engine(EngineState):
         """The gateway has given back everything before that position of its link."""
         loans_returned(self, self.gateway_at(gateway), position)
 
-    def end_room(self, uint32_t gateway, uint64_t number, uint64_t body_bytes=0) -> bool:
+    def end_room(self, uint32_t gateway, uint64_t number, uint64_t body_bytes=0, bint back=False) -> bool:
         """The gateway is done with one of its rooms (rooms.pyx); False where it has none of that number. `body_bytes`: of a
-        body that it was too small for."""
-        return end_room(self, self.gateway_at(gateway), number, body_bytes)
+        body that it was too small for. `back`: it has no use for another one now."""
+        return end_room(self, self.gateway_at(gateway), number, body_bytes, back)
 
     def forget_loans(self) -> None:
         """At the end, when all links are closed: nothing is lent any more."""

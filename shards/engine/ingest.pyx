@@ -8,7 +8,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from bus.limits cimport CONNECTION_WINDOW_BYTES, LENT_BODY_BYTES_MIN
 from bus.records cimport (
     KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE,
-    OUTCOME_REQUEUE_FAILED, PUBLISH_APART, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_DIED, PUBLISH_PERSISTENT, RECORD_ALIGNMENT,
+    OUTCOME_REQUEUE_FAILED, PUBLISH_APART, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_DIED, PUBLISH_PERSISTENT, PUBLISH_ROOMLESS,
+    RECORD_ALIGNMENT,
     SETTLE_CONFIRM, SETTLE_MULTIPLE, CreditRecord, LentBody, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
 )
 from log.store cimport Message
@@ -93,7 +94,7 @@ cdef int publish(EngineState engine, Gateway *gateway, const PublishRecord *reco
     if place != NULL:
         if not find_in_room(gateway, place, &message):
             raise BadRecord(f"a body of {record.body_bytes} bytes at {place.position} of {place.file}, which is no room")
-    elif record.body_bytes >= LENT_BODY_BYTES_MIN:
+    elif record.body_bytes >= LENT_BODY_BYTES_MIN and not record.flags & PUBLISH_ROOMLESS:
         want_room(engine, gateway, record.body_bytes)
     message.exchange_bytes = record.exchange_bytes
     message.routing_key_bytes = record.routing_key_bytes

@@ -7,6 +7,7 @@ writing, uses it from its start to its end, and says when it is done with it:
     {"event": "room", "file": 7, "path": "/dev/shm/.../00000007.data", "bytes": 4263936, "start": 4160, "end": 4198464,
      "beginning": "57524e..."}
     {"event": "room_end", "file": 7, "body": 0}     (from the gateway; else the size of a body that it was too small for)
+    {"event": "room_end", "file": 7, "body": 0, "back": true}       (it has no use for another one now)
 
 A publish from a room says where its body lies (PUBLISH_APART). The gateway never writes to these bytes again, so they
 can stay where they are for as long as the message lives. What else the gateway has read there is nobody's.
@@ -29,7 +30,7 @@ from shards.engine.telling cimport tell
 
 cdef enum:
     ROOMS_MAX = 2
-    # Where there was no memory for a room it is not asked for again so soon.
+    # Where there was no memory for a room, or the gateway had no use for it, it is not asked for again so soon.
     REFUSED_MS = 1000
 
 
@@ -85,7 +86,7 @@ cdef bint find_in_room(Gateway *gateway, const LentBody *place, Message *message
     return True
 
 
-cdef bint end_room(EngineState engine, Gateway *gateway, uint64_t number, uint64_t body_bytes) except -1:
+cdef bint end_room(EngineState engine, Gateway *gateway, uint64_t number, uint64_t body_bytes, bint back) except -1:
     cdef Loans loans = loans_of(gateway)
     cdef Segment segment = loans.rooms.pop(number, None)
     loans.recent_room = None
@@ -94,7 +95,11 @@ cdef bint end_room(EngineState engine, Gateway *gateway, uint64_t number, uint64
     engine.store.close_room(segment, False)
     if body_bytes <= ROOM_BODY_BYTES_MAX and body_bytes > loans.largest_bytes:
         loans.largest_bytes = body_bytes
-    give_room(engine, gateway)
+    if back:
+        loans.refused = True
+        loans.refused_at_ms = engine.now_ms
+    else:
+        give_room(engine, gateway)
     loans.former_bytes = loans.largest_bytes
     loans.largest_bytes = 0
     return True

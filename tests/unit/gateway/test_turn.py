@@ -68,3 +68,14 @@ async def test_a_batch_that_makes_no_sense_is_its_links_fault(bench: Bench) -> N
         bench.links[0].say(records.deliver(consumer, b"one") + broken)
     bench.gateway.flush()
     assert b"one" in client.wire.output and not client.connection.closing
+
+
+async def test_a_room_that_cannot_be_mapped_is_given_back_and_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    gone = {"event": "room", "file": 7, "path": "/nowhere", "bytes": 1 << 20, "start": 64, "end": 128, "beginning": ""}
+    bench.links[0].say(records.event(gone) + records.event({**gone, "file": 8}))
+    await turn()
+    assert bench.links[0].events() == [
+        {"event": "room_end", "file": number, "body": 0, "back": True} for number in (7, 8)]
+    (said,) = caplog.records
+    assert said.levelname == "WARNING" and "/nowhere" in said.getMessage()

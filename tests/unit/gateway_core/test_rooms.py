@@ -494,3 +494,44 @@ def test_rooms_that_are_too_small_are_given_back_with_the_size_that_was_wanted(g
     assert connection.room_to_read() is None
     ended = [one.document for one in records.read(bytes(memoryview(gateway.outgoing(0))))]
     assert [one["body"] for one in ended if one.get("event") == "room_end"] == [len(body)] * 2
+
+
+def given_back(gateway: RoomGateway) -> list[int]:
+    """The files of rooms that the shard is to take back, without giving others."""
+    said = [one.document for one in records.read(bytes(memoryview(gateway.outgoing(0)))) if hasattr(one, "document")]
+    return sorted(one["file"] for one in said if one["event"] == "room_end" and one.get("back"))
+
+
+def test_rooms_that_nobody_reads_into_go_back(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    gateway.end_idle_rooms()
+    assert connection.room_to_read() is not None
+    gateway.end_idle_rooms()
+    assert given_back(gateway) == [], "one of them was used since the last look"
+    gateway.end_idle_rooms()
+    assert given_back(gateway) == [1, 2]
+    assert connection.room_to_read() is None
+
+
+def test_what_is_incomplete_stays_when_its_room_goes_back(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    data = frames.publish(1, routing_key=b"q", body=body_of(100_000, 1))
+    read_in(connection, data[:50_000])
+    for _ in range(2):
+        gateway.end_idle_rooms()
+    assert given_back(gateway) == [1, 2] and connection.backlog_bytes > 0
+    gateway.sent(0, 9)
+    feed(connection, data[50_000:])
+    assert [record.body for record in gateway.read()] == [body_of(100_000, 1)]
+
+
+def test_who_cannot_read_into_rooms_asks_for_none(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    for roomless in (False, True):
+        connection.roomless = roomless
+        warm(connection)
+        assert [record.flags & records.ROOMLESS for record in gateway.read()] == [records.ROOMLESS if roomless else 0]

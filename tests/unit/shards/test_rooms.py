@@ -16,7 +16,7 @@ from tests.unit.shards.conftest import Bench
 from tests.unit.shards.test_lending import Borrower, run_chores
 from tests.unit.shards.wire import REJECT, REQUEUE, publish, settle
 
-APART = 16
+APART, ROOMLESS = 16, 32
 ALL_STATES = 0xFFFF
 BODY_BYTES = LENT_BODY_BYTES_MIN
 SEGMENT_BYTES = 1 << 20
@@ -287,6 +287,60 @@ def test_a_room_that_was_too_small_is_followed_by_larger_ones_until_they_are_not
         reader.take()
         sizes.append(reader.rooms[-1]["end"] - reader.rooms[-1]["start"])
     assert sizes == [16 << 20, 16 << 20, 4 << 20, 4 << 20, 4 << 20]
+
+
+def test_a_room_that_is_given_back_is_followed_by_another_one_when_it_is_wanted_again(bench: Bench, reader: Reader) -> None:
+    for room in reader.rooms:
+        assert bench.engine.end_room(0, room["file"], back=True)
+    reader.rooms.clear()
+    bench.feed(publish(99, large(1)))
+    reader.take()
+    assert not reader.rooms, "what could not be used a moment ago is not given again"
+    bench.engine.now_ms += 1000
+    bench.feed(publish(99, large(1)))
+    reader.take()
+    assert len(reader.rooms) == 2
+
+
+def test_rooms_that_nobody_has_for_a_while_are_removed(bench: Bench, reader: Reader) -> None:
+    """And their gateway hears that their files are gone."""
+    paths = [Path(room["path"]) for room in reader.rooms]
+    for room in reader.rooms:
+        assert bench.engine.end_room(0, room["file"], back=True)
+    bench.store.give_back_rooms()
+    run_chores(bench)
+    assert all(path.exists() for path in paths), "they were used since the last look"
+    before = bench.store.memory_bytes
+    bench.store.give_back_rooms()
+    run_chores(bench)
+    assert not any(path.exists() for path in paths)
+    assert bench.store.memory_bytes < before - sum(room["end"] - room["start"] for room in reader.rooms)
+    bench.engine.end_loans()
+    reader.take()
+    assert not reader.files
+
+
+def test_spare_rooms_that_are_used_now_and_then_stay(bench: Bench, reader: Reader) -> None:
+    for _ in range(3):
+        for room in reader.rooms:
+            assert bench.engine.end_room(0, room["file"], back=True)
+        reader.rooms.clear()
+        bench.store.give_back_rooms()
+        bench.engine.now_ms += 1000
+        bench.feed(publish(99, large(1)))
+        reader.take()
+    run_chores(bench)
+    assert len(reader.rooms) == 2 and all(Path(room["path"]).exists() for room in reader.rooms)
+    assert bench.store.removed_segments == 0
+
+
+def test_who_cannot_read_into_rooms_is_given_none(bench: Bench) -> None:
+    other = Reader(bench, gateway=1)
+    raw = bytearray(publish(99, large(0)))
+    raw[5] |= ROOMLESS
+    bench.feed(bytes(raw), gateway=1)
+    other.take()
+    assert not other.rooms
 
 
 def test_a_message_with_a_time_or_to_a_queue_with_features(bench: Bench, reader: Reader) -> None:
