@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Routes of dead letters: asked of Python (shards/dead_letters.py) for keys not seen since the topology changed.
+"""Routes of dead letters: asked of Python (shards/dead_letters.py) for keys not seen since a route was touched.
 
 What is asked is EngineState.letter_router, an object with
 
