@@ -27,8 +27,8 @@ ROOM_BODY_BYTES_MAX: Final = 15 * 1024 * 1024
 """A larger body is copied: no room of a shard's log, into which gateways read, has a place for it (16 MiB)."""
 
 ROOM_IDLE_S: Final = 30.0
-"""Rooms into which nothing was read for so long, or twice as long, go back to their shard, and what that keeps of them to
-the system. Long beside the pauses of a publisher; the first large bodies after it are copied."""
+"""Rooms into which nothing was read for so long, or twice as long, go back to their shard, and what that keeps of them
+to the system. Long beside the pauses of a publisher; the first large bodies after it are copied."""
 
 LENT_BODY_BYTES_MIN: Final = 16 * 1024
 """A body of this size or more stays in the log until the gateway writes it to the socket. Below it, to copy it along

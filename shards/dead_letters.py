@@ -1,9 +1,9 @@
 """Where dead letters go: the engine asks for routing keys that it has not seen since a route of letters was touched.
 
 What it is asked and answers is in shards/engine/letter_routes.pyx. Says once for each queue why its letters are
-dropped. Remembers no route: that does the engine, until `version` is another one. So this keeps what it was asked for, and
-hears which routes a change of the topology touches (topology/touched.py). Permissions were checked when the queue was
-declared.
+dropped. Remembers no route: that does the engine, until `version` is another one. So this keeps what it was asked for,
+and hears which routes a change of the topology touches (topology/touched.py). Permissions were checked when the queue
+was declared.
 """
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ TOLD_MAX: Final = 4096
 
 
 ASKED_MAX: Final = 1 << 16
-"""Routing keys of which it is known that the engine may remember them, as many as it does (ROUTES_MAX): routing keys are
-the clients' to choose."""
+"""Routing keys that the engine may remember, as many as it does (ROUTES_MAX): they are the clients' to choose."""
 
 
 class LetterRoute(NamedTuple):

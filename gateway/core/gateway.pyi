@@ -58,7 +58,7 @@ class GatewayCore:
         """The shard has given room in a file of its log, to be used from start to end. OSError and ValueError as for
         `lend`."""
     def end_idle_rooms(self) -> None:
-        """Rooms of shards into which nothing was read since the last call go back; they give others when they are wanted."""
+        """Rooms of shards into which nothing was read since the last call go back; others come when they are wanted."""
     def take_lent(self) -> list[ConnectionCore]:
         """After each batch, before it is given back: connections whose output names lent bodies, each once. Each is to
         be written (ConnectionCore.send_straight) or to have its bodies copied (keep_lent)."""

@@ -289,7 +289,9 @@ def test_a_room_that_was_too_small_is_followed_by_larger_ones_until_they_are_not
     assert sizes == [16 << 20, 16 << 20, 4 << 20, 4 << 20, 4 << 20]
 
 
-def test_a_room_that_is_given_back_is_followed_by_another_one_when_it_is_wanted_again(bench: Bench, reader: Reader) -> None:
+def test_a_room_that_is_given_back_is_followed_by_another_one_when_that_is_wanted(
+    bench: Bench, reader: Reader,
+) -> None:
     for room in reader.rooms:
         assert bench.engine.end_room(0, room["file"], back=True)
     reader.rooms.clear()
