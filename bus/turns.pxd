@@ -17,6 +17,7 @@ cdef class LinkTurns:
 
     cpdef int began(self) except -1
     cpdef int rest(self) except -1
+    cpdef int take(self) except -1
     cdef tuple in_order(self)
     cdef int serve(self, end) except -1
     cdef bint work_left(self) except -1

@@ -30,6 +30,8 @@ class LinkTurns:
         """The process works without a turn of its links: nobody needs to ring. `rest` must follow, whatever happens."""
     def rest(self) -> int:
         """The end of such work: what peers have answered meanwhile is taken at once, then the process sleeps."""
+    def take(self) -> int:
+        """In the middle of such work: what peers have answered so far."""
     def _add(self, key: Key, end: LinkEnd) -> None: ...
     def _remove(self, key: Key) -> None: ...
     def _on_doorbell(self) -> None:

@@ -38,6 +38,9 @@ cdef class GatewayTurn(GatewayCore):
         """So much input was handled."""
         self._unsent_bytes += size_bytes
         if self._unsent_bytes >= EARLY_SEND:
+            # The loop reads on as long as a socket fills what it reads to: others, shards among them, go on meanwhile.
+            if self.turns is not None:
+                self.turns.take()
             self.send()
         if not self._flush_due and self.has_output():
             self._flush_due = True

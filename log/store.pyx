@@ -53,9 +53,10 @@ cdef enum:
     POPULATED_BYTES_MAX = 1 << 20
     # Of one room, where segments are not smaller: some turns of a gateway, and little enough that a few of them stay in
     # the caches. Below the lesser number a read or two would fill it: then there are none.
-    ROOM_BYTES_MAX = 4 << 20
     # Of one for bodies of which such a room would have place for three at most. ROOM_BODY_BYTES_MAX is the largest.
-    ROOM_BYTES_OF_LARGE = 16 << 20
+    # Each is a little larger than a power of two: so many bodies of a power of two fit it, with the heads of their frames.
+    ROOM_BYTES_MAX = (4 << 20) + (256 << 10)
+    ROOM_BYTES_OF_LARGE = (16 << 20) + (512 << 10)
     ROOM_SMALL_BODY_BYTES_MAX = 1 << 20
     ROOM_BYTES_MIN = 512 << 10
     # Behind it, for the records of what lies in it: as much as the smallest bodies that are left there need.

@@ -33,6 +33,9 @@ PAUSE_PACE = PAUSED_BY_PACE
 cdef enum:
     FRAME_MAX_BEFORE_TUNE = 8192        # before tune-ok, as RabbitMQ's initial_frame_max
     PROTOCOL_HEADER_BYTES = 8
+    # Reads one after the other that brought nothing large, until a connection reads to no room any more. Such a one is
+    # also what ends with the header of a large body.
+    SMALL_READS_MAX = 16
     # Behind a body that is put together: beyond this what is kept moves up, as it does where it is so little.
     GAP_BYTES_MAX = 8 * 1024
     MOVED_BYTES_MAX = 1024
@@ -221,7 +224,9 @@ cdef class ConnectionCore(ConnectionState):
                 elif room.named or left:
                     room.position = behind
                 elif self.room is room and self.join_room is None:
-                    self.large_shard = 0        # nothing of it was large
+                    self.small_reads += 1       # nothing of it was large
+                    if self.small_reads >= SMALL_READS_MAX:
+                        self.large_shard = 0
             if self.room is room and (left or self.join_room is not None):
                 room.kept_bytes = left
                 if room.gap_bytes > GAP_BYTES_MAX or left <= MOVED_BYTES_MAX:

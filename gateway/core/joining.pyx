@@ -17,6 +17,7 @@ from amqp091.scanner cimport FRAME_HEAD_BYTES
 from bus.limits cimport LENT_BODY_BYTES_MIN
 from bus.room cimport Room
 from gateway.core.content cimport make_room
+from gateway.core.rooms cimport end_room
 from gateway.core.state cimport ChannelState, ConnectionState, Content, GatewayState, channel_at, unjoin
 
 
@@ -26,21 +27,25 @@ cdef bint begin_join(ChannelState channel, uint64_t body_bytes, const uint8_t *b
     cdef Room room = gateway.reading
     cdef list rooms
     cdef uint64_t position
-    if (
-        room is None or connection.room is not room or connection.join_room is not None
-        or body_bytes < LENT_BODY_BYTES_MIN or channel.is_transactional
-        or behind < room.data + room.start or behind > room.data + room.end
-    ):
+    if connection.join_room is not None or body_bytes < LENT_BODY_BYTES_MIN or channel.is_transactional:
         return False
-    position = <uint64_t> (behind - room.data) + FRAME_HEAD_BYTES
-    if not fits(room, position, body_bytes):
-        rooms = <list> gateway.rooms[room.shard]
-        if len(rooms) < 2 or rooms[0] is not room:
+    if room is None:
+        room = take_room(connection, body_bytes)
+        if room is None:
             return False
-        room = <Room> rooms[1]
         position = room.position
-        if room.owner is not None or room.joining or not fits(room, position, body_bytes):
+    else:
+        if connection.room is not room or behind < room.data + room.start or behind > room.data + room.end:
             return False
+        position = <uint64_t> (behind - room.data) + FRAME_HEAD_BYTES
+        if not fits(room, position, body_bytes):
+            rooms = <list> gateway.rooms[room.shard]
+            if len(rooms) < 2 or rooms[0] is not room:
+                return False
+            room = <Room> rooms[1]
+            position = room.position
+            if room.owner is not None or room.joining or not fits(room, position, body_bytes):
+                return False
     room.position = position
     room.joining = True
     room.joined_bytes = 0
@@ -50,6 +55,30 @@ cdef bint begin_join(ChannelState channel, uint64_t body_bytes, const uint8_t *b
     connection.join_channel = channel.number
     channel.content.joins = True
     return True
+
+
+cdef Room take_room(ConnectionState connection, uint64_t body_bytes):
+    """For a connection that has read its header elsewhere: the room of its large messages, if nobody uses it, for what
+    comes from now on. One that has no place for the body any more is ended."""
+    cdef list rooms
+    cdef Room room
+    if connection.large_shard == 0 or connection.large_shard > connection.gateway.shard_count or connection.room is not None:
+        return None
+    rooms = <list> connection.gateway.rooms[connection.large_shard - 1]
+    while rooms:
+        room = <Room> rooms[0]
+        if room.owner is not None or room.joining or room.outgrown_bytes or not fits(room, room.start, body_bytes):
+            return None
+        if fits(room, room.position, body_bytes):
+            room.owner = connection
+            room.used = True
+            connection.room = room
+            room.kept_bytes = room.window_bytes = 0
+            return room
+        if len(rooms) < 2:
+            return None
+        end_room(connection.gateway, room)
+    return None
 
 
 cdef inline bint fits(Room room, uint64_t position, uint64_t body_bytes) noexcept:

@@ -39,7 +39,7 @@ cdef enum:
     FRAME_END_BYTES = 1
     FRAME_END = 0xCE
     FIRST_PIECES = 16
-    VECTORS_MAX = 64            # of one sendmsg; the kernel takes 1024
+    VECTORS_MAX = 128           # of one sendmsg; the kernel takes 1024
 
 
 cdef const uint8_t *find_lent(GatewayState gateway, uint32_t shard, const DeliverRecord *record) except? NULL:

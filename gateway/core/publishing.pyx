@@ -167,6 +167,7 @@ cdef int leave_in_room(ChannelState channel, Outgoing *message, uint32_t shard) 
     room = room_of(gateway, shard, message.body, message.body_bytes)
     if wants_room(gateway, shard, message.body_bytes):
         channel.connection.large_shard = shard + 1
+        channel.connection.small_reads = 0
     message.apart = room is not None and gateway.shards[shard].up
     if message.apart:
         room.named = True

@@ -21,5 +21,7 @@ cdef Room room_of(GatewayState gateway, uint32_t shard, const uint8_t *data, uin
 cdef bint wants_room(GatewayState gateway, uint32_t shard, uint64_t body_bytes) except -1
 # Rooms of shards into which nothing was read since this was last called go back to them.
 cdef int end_idle(GatewayState gateway) except -1
+# Nothing more is read to a room: its shard is told, and what it was too small for, if that is why.
+cdef int end_room(GatewayState gateway, Room room, uint64_t outgrown_bytes=*) except -1
 # The shard is down, and with it its rooms.
 cdef int drop_rooms(GatewayState gateway, uint32_t shard) except -1

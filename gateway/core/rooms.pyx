@@ -39,8 +39,11 @@ cdef Room room_for(ConnectionState connection):
     cdef Room room, following, joins
     cdef uint64_t left, read_bytes
     cdef size_t backlog_bytes = connection.backlog_end - connection.backlog_start
-    if connection.large_shard == 0 or connection.large_shard > gateway.shard_count or connection.pauses \
-            or backlog_bytes > (KEPT_BYTES_MAX if connection.room is None else 0) or connection.is_closed or connection.is_deaf:
+    if (
+        connection.large_shard == 0 or connection.large_shard > gateway.shard_count or connection.pauses
+        or backlog_bytes > KEPT_BYTES_MAX or backlog_bytes and connection.room is not None and connection.room.kept_bytes
+        or connection.is_closed or connection.is_deaf
+    ):
         leave_room(connection)
         return None
     rooms = <list> gateway.rooms[connection.large_shard - 1]
@@ -84,7 +87,7 @@ cdef Room room_for(ConnectionState connection):
         room = following
         left = room.left()
     if backlog_bytes:       # the beginning of a frame, of which the rest is read to where it then lies
-        if left < backlog_bytes + READ_BYTES_MIN:
+        if left < backlog_bytes + (JOIN_READ_BYTES_MIN if joins is not None else READ_BYTES_MIN):
             return None
         memcpy(room.data + room.next_read(), connection.backlog + connection.backlog_start, backlog_bytes)
         room.kept_bytes += backlog_bytes

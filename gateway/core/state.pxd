@@ -118,6 +118,7 @@ cdef class ConnectionState:
     cdef ShardCredit *credit            # per shard; NULL until the first delivery
     cdef public bint roomless           # its socket cannot be read into rooms
     cdef uint32_t large_shard           # 1 + the shard that it published something large to, if it lately did; else 0
+    cdef uint8_t small_reads            # in a room, since the last one that brought something large
     cdef Room room                      # where its next read goes, and something of it may be kept; or None
     cdef Room join_room                 # where a body of several frames is put together, or None
     cdef uint16_t join_channel          # whose body it is

@@ -34,6 +34,22 @@ async def test_what_a_peer_answers_during_work_is_taken_at_its_end(short_directo
     world.close()
 
 
+async def test_what_a_peer_answers_is_taken_in_the_middle_of_long_work_too(short_directory: Path) -> None:
+    world, gateway, shard = await asleep(short_directory)
+    gateway.links.began()
+    for answer in (b"one", b"two"):
+        shard.end.send(answer)
+        idles = gateway.idles
+        gateway.links.take()
+        assert gateway.batches[-1] == answer and gateway.idles == idles, "that was not the end of it"
+        assert not world.bell("gateway", 0).sleeping
+    gateway.links.rest()
+    assert world.bell("gateway", 0).sleeping
+    gateway.links.close()
+    gateway.links.take()
+    world.close()
+
+
 async def test_after_its_work_a_process_is_woken_again(short_directory: Path) -> None:
     world, gateway, shard = await asleep(short_directory)
     gateway.links.began()

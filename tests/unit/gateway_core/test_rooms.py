@@ -16,6 +16,7 @@ from tests.unit.gateway_core.driver import Channel, Connection, Gateway
 FILE_BYTES = 1 << 21
 START = 4160
 LARGE = LENT_BODY_BYTES_MIN
+SMALL_READS_MAX = 16
 NOISE = random.Random(17).randbytes(1 << 18)
 
 
@@ -121,7 +122,9 @@ def test_bodies_stay_and_small_messages_are_copied(gateway: RoomGateway) -> None
 def test_without_anything_large_it_reads_elsewhere_again(gateway: RoomGateway) -> None:
     connection = Connection(gateway)
     warm(connection)
-    feed(connection, frames.publish(1, routing_key=b"q", body=b"small"))
+    for _ in range(SMALL_READS_MAX):
+        assert connection.room_to_read() is not None
+        feed(connection, frames.publish(1, routing_key=b"q", body=b"small"))
     assert connection.room_to_read() is None
     warm(connection)
     room = connection.room_to_read()
@@ -351,8 +354,13 @@ def test_the_same_happens_as_without_rooms(tmp_path: Path, seed: int) -> None:
     straight.receive(data)
     while data:
         n = rng.choice([1, 8, 100, 5_000, 70_000, 300_000])
+        paused = rng.random() < 0.15
+        if paused:
+            in_room.pause()
         taken = read_in(in_room, data[:n])
         data = data[taken:]
+        if paused:
+            in_room.resume()
         if rng.random() < 0.1:
             warm(bystander)
             feed(bystander, frames.publish(1, routing_key=b"q", body=body_of(LARGE)))
@@ -401,6 +409,48 @@ def test_bodies_of_several_frames_stay_in_one_piece(gateway: RoomGateway, frame_
         gateway.read()
     assert [record.body for record in gateway.seen[1:]] == bodies
     assert copied < 10_000, "their bodies were not copied to the shard"
+
+
+def test_a_body_whose_header_was_read_elsewhere_goes_to_the_room_all_the_same(gateway: RoomGateway) -> None:
+    """As after a pause: what was read before is handled where it was kept."""
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    for seed, first_bytes in enumerate((100, 60_000, 150_000, 262_144)):
+        body = long_body(300_000, seed)
+        stream = b"".join(in_frames(1, body))
+        connection.receive(stream[:first_bytes])
+        feed(connection, stream[first_bytes:], [10, 3, 70_001])
+        assert len(bytes(memoryview(gateway.outgoing(0)))) < 1000, "it was not copied to the shard"
+        assert [record.body for record in gateway.read()] == [body]
+
+
+def test_a_body_that_begins_elsewhere_takes_no_room_from_another_connection(gateway: RoomGateway) -> None:
+    other, connection = Connection(gateway), Connection(gateway)
+    warm(other)
+    warm(connection)
+    gateway.read()
+    body = long_body(400_000)
+    pieces = in_frames(1, body)
+    feed(other, b"".join(pieces[:3]) + pieces[3][:1000])        # it has the room, and is slow
+    connection.receive(b"".join(pieces[:2]))
+    connection.receive(b"".join(pieces[2:]))
+    assert [record.body for record in gateway.read()] == [body]
+    feed(other, pieces[3][1000:] + b"".join(pieces[4:]))
+    assert [record.body for record in gateway.read()] == [body]
+
+
+def test_an_unroutable_body_that_began_elsewhere_leaves_the_room_as_it_was(gateway: RoomGateway) -> None:
+    connection = Connection(gateway)
+    warm(connection)
+    gateway.read()
+    body = long_body(300_000)
+    lost = frames.publish_method(1, routing_key=b"nowhere") + b"".join(in_frames(1, body))[
+        len(frames.publish_method(1, routing_key=b"q")):]
+    connection.receive(lost[:200])
+    feed(connection, lost[200:])
+    feed(connection, b"".join(in_frames(1, body)))
+    assert [record.body for record in gateway.read()] == [body]
 
 
 def test_a_body_that_does_not_fit_any_more_goes_to_the_next_room(gateway: RoomGateway) -> None:
@@ -488,9 +538,8 @@ def test_rooms_that_are_too_small_are_given_back_with_the_size_that_was_wanted(g
     warm(connection)
     gateway.read()
     body = long_body(FILE_BYTES)
-    for _ in range(2):      # it leaves the room with the first one
-        feed(connection, b"".join(in_frames(1, body)))
-        assert [record.body for record in gateway.read()] == [body]
+    feed(connection, b"".join(in_frames(1, body)))
+    assert [record.body for record in gateway.read()] == [body]
     assert connection.room_to_read() is None
     ended = [one.document for one in records.read(bytes(memoryview(gateway.outgoing(0))))]
     assert [one["body"] for one in ended if one.get("event") == "room_end"] == [len(body)] * 2

@@ -22,6 +22,8 @@ from log.store import Store
 from tests.unit.log.conftest import OpenStore, run_chores
 
 SEGMENT_BYTES = 1 << 20
+ROOM_BYTES = (4 << 20) + (256 << 10)
+LARGE_ROOM_BYTES = (16 << 20) + (512 << 10)
 BODY_BYTES = 20_000
 NOISE = random.Random(11).randbytes(2 * BODY_BYTES)
 
@@ -287,13 +289,13 @@ def test_bodies_get_rooms_as_large_as_they_need(open_store: OpenStore) -> None:
         assert room is not None
         sizes.append(room.room_bytes)
         close_room(store, room)
-    assert sizes == [4 << 20, 16 << 20, 16 << 20, 4 << 20]
+    assert sizes == [ROOM_BYTES, LARGE_ROOM_BYTES, LARGE_ROOM_BYTES, ROOM_BYTES]
 
 
 def test_a_room_that_is_too_small_is_better_than_none(open_store: OpenStore) -> None:
     few = open_store(segment_bytes=64 << 20, transient_bytes_max=8 << 20)
     room = open_room(few, ROOM_BODY_BYTES_MAX)
-    assert room is not None and room.room_bytes == 4 << 20
+    assert room is not None and room.room_bytes == ROOM_BYTES
 
 
 def test_rooms_of_a_size_that_nobody_wants_any_more_go(open_store: OpenStore) -> None:
@@ -306,7 +308,7 @@ def test_rooms_of_a_size_that_nobody_wants_any_more_go(open_store: OpenStore) ->
         run_chores(store)
         left = [room for room in rooms if Path(data_path(room)).exists()]       # type: ignore[arg-type]
         assert len(left) == 4
-    assert {room.room_bytes for room in left} == {16 << 20}                     # type: ignore[union-attr]
+    assert {room.room_bytes for room in left} == {LARGE_ROOM_BYTES}                  # type: ignore[union-attr]
 
 
 def test_what_is_left_in_a_room_is_compacted(store: Store) -> None:

@@ -20,6 +20,8 @@ APART, ROOMLESS = 16, 32
 ALL_STATES = 0xFFFF
 BODY_BYTES = LENT_BODY_BYTES_MIN
 SEGMENT_BYTES = 1 << 20
+ROOM_BYTES = (4 << 20) + (256 << 10)
+LARGE_ROOM_BYTES = (16 << 20) + (512 << 10)
 
 
 def large(number: int, size: int = BODY_BYTES) -> bytes:
@@ -286,7 +288,7 @@ def test_a_room_that_was_too_small_is_followed_by_larger_ones_until_they_are_not
         assert reader.bench.engine.end_room(0, room["file"], body_bytes)
         reader.take()
         sizes.append(reader.rooms[-1]["end"] - reader.rooms[-1]["start"])
-    assert sizes == [16 << 20, 16 << 20, 4 << 20, 4 << 20, 4 << 20]
+    assert sizes == [LARGE_ROOM_BYTES, LARGE_ROOM_BYTES, ROOM_BYTES, ROOM_BYTES, ROOM_BYTES]
 
 
 def test_a_room_that_is_given_back_is_followed_by_another_one_when_that_is_wanted(
