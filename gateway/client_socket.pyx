@@ -11,11 +11,16 @@ from bus.room cimport Room
 from gateway.core.connection cimport ConnectionCore
 from gateway.core.lent_output cimport send_straight
 from gateway.core.rooms cimport room_for
-from gateway.turn cimport GatewayTurn
+from gateway.turn cimport READ_BYTES, GatewayTurn
 
 cdef extern from "sys/socket.h" nogil:
     ssize_t send(int descriptor, const void *data, size_t n, int flags)
     int MSG_DONTWAIT, MSG_NOSIGNAL
+
+cdef enum:
+    # The loop reads up to 32 times from a socket that fills what it reads to, before it looks at any other. After so much
+    # the others have their turn, and among them the consumers whose acknowledgements such a publisher's messages wait for.
+    READ_ON_BYTES_MAX = 2 * 1024 * 1024
 
 
 cdef class ClientSocket:
@@ -39,7 +44,9 @@ cdef class ClientSocket:
         if self._descriptor >= 0 and (connection.large_shard or connection.room is not None):
             self._room = room_for(connection)
             if self._room is not None:
+                self._offered_bytes = self._room.window_bytes
                 return self._room
+        self._offered_bytes = READ_BYTES
         return self._gateway.read_buffer
 
     def buffer_updated(self, size_t nbytes):
@@ -62,6 +69,16 @@ cdef class ClientSocket:
         if connection.feeds_flood:
             gateway.pacing.rest(connection)
         gateway.after_read(nbytes)
+        self._read_on_bytes = self._read_on_bytes + nbytes if nbytes == self._offered_bytes else 0
+        if self._read_on_bytes >= READ_ON_BYTES_MAX and self._reading:
+            self._read_on_bytes = 0
+            self.stop_reading()
+            gateway.loop.call_soon(self._read_again)
+
+    def _read_again(self):
+        """The others had their turn."""
+        if not self._connection.pauses:
+            self.resume_reading()
 
     def flush(self):
         cdef ConnectionCore connection = self._connection

@@ -9,9 +9,10 @@ import uvloop
 from amqp091.constants import PROTOCOL_HEADER
 from gateway.transport import UNPACED, ClientProtocol
 from gateway.wire import Ends
-from tests.unit.gateway.bench import Bench
+from tests.unit.gateway.bench import Bench, scenario, turn
 
 WAIT_S = 10.0
+READ_ON_BYTES_MAX = 2 << 20
 
 
 async def connected(ours: socket.socket) -> ClientProtocol:
@@ -94,3 +95,69 @@ def test_what_leaves_nothing_to_send_begins_no_turn() -> None:
             protocol.abort()
 
     uvloop.run(scenario())
+
+
+class Transport:
+    """As far as one is asked to stop reading and to go on."""
+
+    def __init__(self) -> None:
+        self.reads = True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+def read_by(bench: Bench) -> tuple[ClientProtocol, Transport]:
+    """A client of whose input nothing is listened to any more, and its transport."""
+    protocol, transport = ClientProtocol(bench.gateway), Transport()
+    protocol._opened(transport, -1)                     # type: ignore[arg-type]
+    connection = bench.client().connection
+    connection.close()
+    protocol._accepted(connection)
+    return protocol, transport
+
+
+def read(protocol: ClientProtocol, missing_bytes: int = 0) -> int:
+    size = len(protocol.get_buffer(-1)) - missing_bytes
+    protocol.buffer_updated(size)
+    return size
+
+
+@scenario
+async def test_a_client_that_fills_every_read_lets_the_others_have_their_turn(bench: Bench) -> None:
+    protocol, transport = read_by(bench)
+    for _ in range(3):
+        size_bytes = 0
+        while transport.reads:
+            size_bytes += read(protocol)
+            assert size_bytes <= READ_ON_BYTES_MAX
+        assert size_bytes == READ_ON_BYTES_MAX
+        await turn()
+        assert transport.reads, "its own turn came again"
+
+
+@scenario
+async def test_a_client_that_fills_no_read_is_not_stopped(bench: Bench) -> None:
+    protocol, transport = read_by(bench)
+    size_bytes = 0
+    while size_bytes < 2 * READ_ON_BYTES_MAX:
+        size_bytes += read(protocol, missing_bytes=1)
+        assert transport.reads
+
+
+@scenario
+async def test_a_client_that_is_paused_meanwhile_is_not_read_on(bench: Bench) -> None:
+    protocol, transport = read_by(bench)
+    while transport.reads:
+        read(protocol)
+    protocol._connection.pause()
+    await turn()
+    assert not transport.reads
+    protocol.resume_reading()                           # as at the end of every pause
+    assert transport.reads
