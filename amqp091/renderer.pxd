@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     ACK_FRAME_BYTES = 21        # 8 + class and method id 4 + delivery tag 8 + bits 1
     NACK_FRAME_BYTES = 21
+    GET_EMPTY_FRAME_BYTES = 13  # 8 + class and method id 4 + an empty short string 1
     HEARTBEAT_FRAME_BYTES = 8
 
 
@@ -57,6 +58,9 @@ cdef uint8_t *write_get_ok(
     uint32_t message_count,
     const uint8_t *properties, uint32_t properties_bytes,
     const uint8_t *body, uint64_t body_bytes, uint32_t frame_max) noexcept nogil
+
+# basic.get-empty: GET_EMPTY_FRAME_BYTES
+cdef uint8_t *write_get_empty(uint8_t *out, uint16_t channel) noexcept nogil
 
 # basic.return with its content
 cdef size_t return_bytes(

@@ -24,6 +24,7 @@ cdef enum:
     METHOD_RETURN = 50
     METHOD_DELIVER = 60
     METHOD_GET_OK = 71
+    METHOD_GET_EMPTY = 72
     METHOD_ACK = 80
     METHOD_NACK = 120
     # arguments without the text of their short strings
@@ -202,6 +203,10 @@ cdef uint8_t *write_get_ok(
     out = put_shortstr(out, routing_key, routing_key_bytes)
     out = put_frame_end(put32(out, message_count))
     return write_content(out, channel, properties, properties_bytes, body, body_bytes, frame_max)
+
+
+cdef uint8_t *write_get_empty(uint8_t *out, uint16_t channel) noexcept nogil:
+    return put_frame_end(put_shortstr(put_method_head(out, channel, METHOD_GET_EMPTY, 1), NULL, 0))
 
 
 cdef size_t return_bytes(

@@ -33,11 +33,14 @@ cdef enum:
     KIND_REQUEST = 4
     KIND_RESPONSE = 5
     KIND_EVENT = 6
+    # gateway to shard
+    KIND_GET = 7
     # shard to gateway
     KIND_DELIVER = 16
     KIND_GET_OK = 17
     KIND_WATERMARK = 18
     KIND_REFUSED = 19
+    KIND_GET_EMPTY = 20
 
     # flags of PUBLISH
     PUBLISH_PERSISTENT = 1      # delivery-mode 2
@@ -54,6 +57,10 @@ cdef enum:
     OUTCOME_REQUEUE = 1         # given back: basic.nack, basic.recover
     OUTCOME_REJECT = 2
     OUTCOME_REQUEUE_FAILED = 3  # given back by basic.reject: a failed delivery, which a delivery limit counts
+    # flags of GET
+    GET_NO_ACK = 1
+    # flags of GET_EMPTY
+    GET_GONE = 1                # there is no such queue any more
     # flags of DELIVER and GET_OK
     DELIVER_REDELIVERED = 1
     DELIVER_STREAM = 2          # of a stream: its offset is in the record
@@ -127,6 +134,28 @@ cdef packed struct JsonRecord:
     uint16_t reserved
     uint32_t request_id             # echoed in the response; 0 in an event
     uint32_t json_bytes
+
+
+# A basic.get: 24 bytes. Answered by GET_OK or GET_EMPTY.
+cdef packed struct GetRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t reserved
+    uint32_t request_id             # echoed in the answer
+    uint32_t queue_id
+    uint32_t channel                # handle
+    uint32_t connection             # handle
+
+
+# Nothing is ready, or there is no such queue: 16 bytes.
+cdef packed struct GetEmptyRecord:
+    uint32_t record_bytes
+    uint8_t kind
+    uint8_t flags
+    uint16_t reserved
+    uint32_t request_id
+    uint32_t reserved2
 
 
 # DELIVER and GET_OK: 32 bytes, then exchange, routing key, properties, body; padded.

@@ -253,8 +253,21 @@ class Channel(ChannelCore):
     ) -> "asyncio.Future[dict[str, Any]]":
         return self.connection.gateway.requests.ask(shard, message, moot_when_down=moot_when_down)
 
+    def get_from(self, queue: Queue, no_ack: bool) -> "asyncio.Future[dict[str, Any]]":
+        """Asks for one message. What comes is the core's to write, but for a queue that is gone: {"gone": True}."""
+        gateway = self.connection.gateway
+
+        def send(request_id: int) -> None:
+            self.ask_get(queue.shard, request_id, queue.queue_id, no_ack)
+            gateway.wake()
+
+        return gateway.requests.ask_by_record(queue.shard, send)
+
     def on_get_ok(self, request_id: int) -> None:
         self.connection.gateway.requests.completed(request_id)
+
+    def on_get_gone(self, request_id: int) -> None:
+        self.connection.gateway.requests.completed(request_id, {"gone": True})
 
     async def commit(self) -> bool:
         """Ends the transaction once every shard has it; False where one could not take all of it."""

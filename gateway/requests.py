@@ -35,7 +35,7 @@ class _Request:
     def __init__(
         self,
         shard: int,
-        document: bytes,
+        document: bytes | None,
         future: "asyncio.Future[Document]",
         moot_when_down: bool,
         prepare: Callable[[int], None] | None,
@@ -80,6 +80,12 @@ class ShardRequests:
         self._send(self._new_id(), request)
         return request.future
 
+    def ask_by_record(self, shard: int, send: Callable[[int], None]) -> "asyncio.Future[Document]":
+        """As `ask`, for what has a record of its own: `send` writes it, with the request's id."""
+        request = _Request(shard, None, self._loop.create_future(), False, send, None)
+        self._send(self._new_id(), request)
+        return request.future
+
     def answered(self, request_id: int, document: bytes) -> None:
         """A RESPONSE record. An unknown id is of a request whose shard was down in between."""
         request = self._sent.pop(request_id, None)
@@ -94,11 +100,11 @@ class ShardRequests:
         else:
             request.future.set_exception(error_from_code(error[0], error[1]))
 
-    def completed(self, request_id: int) -> None:
-        """The answer needed no document: GET_OK, already in the client's output."""
+    def completed(self, request_id: int, answer: Document | None = None) -> None:
+        """The answer was a record."""
         request = self._sent.pop(request_id, None)
         if request is not None and not request.future.done():
-            request.future.set_result({})
+            request.future.set_result(answer or {})
 
     def shard_down(self, shard: int) -> None:
         """What was sent to it is unanswered for good; it waits for the next incarnation or is moot."""
@@ -134,7 +140,8 @@ class ShardRequests:
             return
         if request.prepare is not None:
             request.prepare(request_id)
-        self._carrier.request(request.shard, request_id, request.document)
+        if request.document is not None:
+            self._carrier.request(request.shard, request_id, request.document)
         self._sent[request_id] = request
 
     def _hold(self, request_id: int, request: _Request) -> None:

@@ -1,9 +1,9 @@
-"""What gateways ask a shard in JSON: consume, cancel, get, purge, and the other rare things.
+"""What gateways ask a shard in JSON: consume, cancel, purge, and the other rare things.
 
 Each handler calls the engine and returns the document to answer, or None where the answer
-is a record already (GET_OK) or comes later. Refusals are AMQP errors, turned into
-{"error": [code, text]} in one place. Owns the names of queues that went a moment ago, for
-the texts, the deletions of unused queues under way, and which queues are closed for one.
+comes later. Refusals are AMQP errors, turned into {"error": [code, text]} in one place.
+Owns the names of queues that went a moment ago, for the texts, the deletions of unused
+queues under way, and which queues are closed for one.
 """
 import asyncio
 import logging
@@ -68,7 +68,6 @@ class Requests:
             "consume": self._consume,
             "reply_queue.open": self._open_reply_queue,
             "cancel": self._cancel,
-            "get": self._get,
             "purge": self._purge,
             "count": self._count,
             "delete_check": self._delete_check,
@@ -173,13 +172,6 @@ class Requests:
     def _barrier(self, gateway: int, request_id: int, message: Document) -> Document:
         """Everything before it has been applied."""
         return {}
-
-    def _get(self, gateway: int, request_id: int, message: Document) -> Document | None:
-        found = self._engine.get(
-            gateway, request_id, message["queue_id"], message["channel"], message["no_ack"],
-            connection=message.get("connection"),
-        )
-        return None if found else {"empty": True}
 
     # consumers and channels
 

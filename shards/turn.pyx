@@ -90,12 +90,16 @@ cdef class ShardTurn:
 
     cdef int apply(self, uint32_t sender, view) except -1:
         cdef Py_ssize_t end = len(view)
-        cdef Py_ssize_t offset = (<object> self.engine).receive(sender, view)
+        cdef Py_ssize_t behind, offset = (<object> self.engine).receive(sender, view)
         while offset < end:
-            kind, request_id, document, offset = (<object> self.engine).read_json(view, offset)
-            # A request sees the queues as if every message before it had found its consumer at once.
-            (<object> self.engine).dispatch()
-            self.requests.handle(sender, kind, request_id, document)
+            behind = (<object> self.engine).answer_get(sender, view, offset)
+            if behind:
+                offset = behind
+            else:
+                kind, request_id, document, offset = (<object> self.engine).read_json(view, offset)
+                # A request sees the queues as if every message before it had found its consumer at once.
+                (<object> self.engine).dispatch()
+                self.requests.handle(sender, kind, request_id, document)
             # one batch may ask for many large messages: what a link takes at once has a limit
             self.flush(EARLY_FLUSH)
             offset = (<object> self.engine).receive(sender, view, offset)

@@ -56,9 +56,11 @@ class ChannelCore:
         """After the shard's answer to cancel, after a refused consume, or on the event `cancelled`."""
     def next_offset(self, handle: int) -> int:
         """Of a consumer of a stream: the offset behind the last message that it was given; 0 where there was none."""
+    def ask_get(self, shard: int, request_id: int, queue_id: int, no_ack: bool) -> None:
+        """Asks a shard that is up for a message, by a record."""
     def expect_get(self, shard: int, request_id: int, no_ack: bool) -> None:
-        """A get request with this id was sent: GET_OK is rendered into the output, then on_get_ok is called.
-        Any RESPONSE with that id (empty, error) takes the expectation back by itself."""
+        """It was asked under this id: GET_OK and GET_EMPTY are rendered into the output, then on_get_ok is called, or
+        on_get_gone."""
     def shards(self) -> list[int]:
         """Shards that know this channel, where consumers or gets were ever sent: who is to answer close_channel."""
     def recover(self) -> list[int]:
@@ -85,6 +87,8 @@ class ChannelCore:
         before route."""
     def on_settled(self) -> None:
         """Deliveries were settled (once per receive), only while notify_settled."""
+    def on_get_gone(self, request_id: int) -> None:
+        """There is no such queue any more; the client was told nothing."""
     def on_get_ok(self, request_id: int) -> None:
         """The shard has given a message: get-ok and its content are in the output, unless the channel is closing."""
     def on_tx_committed(self, ok: bool) -> None:

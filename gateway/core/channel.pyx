@@ -10,6 +10,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from gateway.core.handles cimport free_handle, handle_value, take_handle
+from gateway.core.outgoing cimport append_get
 from gateway.core.settling cimport commit_settles, requeue_all
 from gateway.core.state cimport (
     ChannelState, ConnectionState, Consumer, enter_channel, forget_channel, free_consumers, know_shard, list_confirm,
@@ -172,6 +173,10 @@ cdef class ChannelCore(ChannelState):
         self.check_initialised()
         know_shard(self, shard)
         self.gateway.expected_gets[request_id] = (self, shard, no_ack)
+
+    def ask_get(self, uint32_t shard, uint32_t request_id, uint32_t queue_id, bint no_ack):
+        self.expect_get(shard, request_id, no_ack)
+        append_get(self.gateway, shard, request_id, queue_id, self.handle, self.connection.handle, no_ack)
 
     def shards(self):
         cdef uint32_t shard

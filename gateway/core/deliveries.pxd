@@ -7,4 +7,5 @@ from gateway.core.state cimport ChannelState, GatewayState
 
 cdef int deliver(GatewayState gateway, uint32_t shard, const DeliverRecord *record) except -1
 cdef int deliver_got(ChannelState channel, uint32_t shard, const DeliverRecord *record, bint no_ack) except -1
+cdef int deliver_nothing(ChannelState channel) except -1
 cdef int return_credits(GatewayState gateway) except -1

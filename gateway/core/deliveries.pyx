@@ -8,7 +8,9 @@ are checked by the caller; a record for a handle that is not in use any more is 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 
-from amqp091.renderer cimport deliver_bytes, get_ok_bytes, write_deliver, write_get_ok
+from amqp091.renderer cimport (
+    GET_EMPTY_FRAME_BYTES, deliver_bytes, get_ok_bytes, write_deliver, write_get_empty, write_get_ok,
+)
 from bus.limits cimport CONNECTION_WINDOW_BYTES
 from bus.records cimport DELIVER_LENT, DELIVER_REDELIVERED, DELIVER_STREAM, DeliverRecord, LentBody, delivered_bytes
 from gateway.core.handles cimport handle_value
@@ -120,6 +122,14 @@ cdef int deliver_got(ChannelState channel, uint32_t shard, const DeliverRecord *
         exchange, record.exchange_bytes, routing_key, record.routing_key_bytes, record.message_count,
         properties, record.properties_bytes,
         properties + record.properties_bytes, record.body_bytes, connection.frame_max)
+    return 0
+
+
+cdef int deliver_nothing(ChannelState channel) except -1:
+    """basic.get-empty."""
+    cdef ConnectionState connection = channel.connection
+    if not (channel.closing or connection.closing or connection.is_closed):
+        write_get_empty(reserve_output(connection, GET_EMPTY_FRAME_BYTES), channel.number)
     return 0
 
 

@@ -1,7 +1,7 @@
 """The process-wide side of the core. See gateway.pyx and gateway.pyi."""
 from libc.stdint cimport uint8_t, uint32_t
 
-from bus.records cimport DeliverRecord, JsonRecord
+from bus.records cimport DeliverRecord, GetEmptyRecord, JsonRecord
 from gateway.core.state cimport GatewayState, ShardState
 
 
@@ -12,3 +12,4 @@ cdef class GatewayCore(GatewayState):
     cdef int hand_over(self, uint32_t shard, const JsonRecord *record) except -1
     cdef int unmap_rooms(self, uint32_t shard) except -1
     cdef int got(self, uint32_t shard, const DeliverRecord *record) except -1
+    cdef int got_nothing(self, const GetEmptyRecord *record) except -1

@@ -10,8 +10,8 @@ from libc.stdlib cimport calloc, realloc
 from bus.batch cimport Batch
 from bus.lent cimport LentFile
 from bus.records cimport (
-    DELIVER_LENT, KIND_DELIVER, KIND_GET_OK, KIND_REFUSED, KIND_WATERMARK, RECORD_ALIGNMENT, DeliverRecord, JsonRecord,
-    LentBody, RecordHeader, RefusedRecord, WatermarkRecord,
+    DELIVER_LENT, GET_GONE, KIND_DELIVER, KIND_GET_EMPTY, KIND_GET_OK, KIND_REFUSED, KIND_WATERMARK, RECORD_ALIGNMENT,
+    DeliverRecord, GetEmptyRecord, JsonRecord, LentBody, RecordHeader, RefusedRecord, WatermarkRecord,
 )
 from bus.records cimport KIND_EVENT as EVENT
 from bus.records cimport KIND_REQUEST as REQUEST
@@ -19,7 +19,7 @@ from bus.records cimport KIND_RESPONSE as RESPONSE
 from bus.ring cimport RingEnd
 from bus.room cimport Room
 from gateway.core.confirming cimport finish, reach_watermark, refuse_by_record, refuse_in_flight, renumber_runs
-from gateway.core.deliveries cimport deliver, deliver_got, return_credits
+from gateway.core.deliveries cimport deliver, deliver_got, deliver_nothing, return_credits
 from gateway.core.expecting cimport expect_consumers
 from gateway.core.handles cimport HandleTable, handle_value
 from gateway.core.outgoing cimport append_json
@@ -227,6 +227,12 @@ cdef class GatewayCore(GatewayState):
                     self.got(shard, <const DeliverRecord *> record)
                 except Exception as error:
                     failure = failure or error
+            elif record.kind == KIND_GET_EMPTY:
+                check_size(record, sizeof(GetEmptyRecord))
+                try:
+                    self.got_nothing(<const GetEmptyRecord *> record)
+                except Exception as error:
+                    failure = failure or error
             elif record.kind == RESPONSE or record.kind == EVENT or record.kind == REQUEST:
                 check_size(record, sizeof(JsonRecord))
                 try:
@@ -244,8 +250,6 @@ cdef class GatewayCore(GatewayState):
         cdef const uint8_t *document = <const uint8_t *> record + sizeof(JsonRecord)
         if record.json_bytes > record.record_bytes - sizeof(JsonRecord):
             raise BadRecord(f"shard {shard}: a document's length is wrong")
-        if record.kind == RESPONSE and self.expected_gets:
-            self.expected_gets.pop(record.request_id, None)
         (<object> self).on_json(shard, record.kind, record.request_id, document[:record.json_bytes])
         return 0
 
@@ -257,6 +261,19 @@ cdef class GatewayCore(GatewayState):
         channel = <ChannelState?> expected[0]
         deliver_got(channel, shard, record, expected[2])
         (<object> channel).on_get_ok(record.consumer)
+        return 0
+
+    cdef int got_nothing(self, const GetEmptyRecord *record) except -1:
+        cdef ChannelState channel
+        expected = self.expected_gets.pop(record.request_id, None)
+        if expected is None:
+            return 0
+        channel = <ChannelState?> expected[0]
+        if record.flags & GET_GONE:
+            (<object> channel).on_get_gone(record.request_id)
+            return 0
+        deliver_nothing(channel)
+        (<object> channel).on_get_ok(record.request_id)
         return 0
 
     def shard_up(self, uint32_t shard, uint64_t next_batch_number=1):

@@ -32,6 +32,9 @@ cdef uint8_t *reserve_outgoing(GatewayState gateway, uint32_t shard, size_t n) e
 cdef int append_settle(
     GatewayState gateway, uint32_t shard, uint32_t channel, uint64_t sequence, uint16_t outcome, uint16_t flags) except -1
 cdef int append_credit(GatewayState gateway, uint32_t shard, uint32_t connection, uint64_t delivered_bytes) except -1
+cdef int append_get(
+    GatewayState gateway, uint32_t shard, uint32_t request_id, uint32_t queue_id, uint32_t channel, uint32_t connection,
+    bint no_ack) except -1
 cdef int append_json(
     GatewayState gateway, uint32_t shard, uint8_t kind, uint32_t request_id, const uint8_t[::1] document) except -1
 

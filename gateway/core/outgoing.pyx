@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Writes PUBLISH, SETTLE, CREDIT and JSON records (bus/records.pxd) into the shards' outgoing batches.
+"""Writes PUBLISH, SETTLE, CREDIT, GET and JSON records (bus/records.pxd) into the shards' outgoing batches.
 
 Knows the formats alone: what is sent, when and to whom is decided by its callers.
 """
@@ -10,9 +10,9 @@ from amqp091.scanner cimport DELIVERY_MODE_PERSISTENT, ContentHeader
 from bus.batch cimport Batch
 from bus.limits cimport LENT_BODY_BYTES_MIN
 from bus.records cimport (
-    KIND_CREDIT, KIND_PUBLISH, KIND_SETTLE, PUBLISH_APART, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
+    GET_NO_ACK, KIND_CREDIT, KIND_GET, KIND_PUBLISH, KIND_SETTLE, PUBLISH_APART, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_PERSISTENT,
     PUBLISH_ROOMLESS,
-    CreditRecord, JsonRecord, LentBody, PublishRecord, SettleRecord, aligned,
+    CreditRecord, GetRecord, JsonRecord, LentBody, PublishRecord, SettleRecord, aligned,
 )
 from bus.ring cimport RingEnd
 from gateway.core.routes cimport Route, RouteGroup
@@ -141,6 +141,22 @@ cdef int append_credit(GatewayState gateway, uint32_t shard, uint32_t connection
     record.connection = connection
     record.reserved2 = 0
     record.delivered_bytes = delivered_bytes
+    return 0
+
+
+cdef int append_get(
+    GatewayState gateway, uint32_t shard, uint32_t request_id, uint32_t queue_id, uint32_t channel, uint32_t connection,
+    bint no_ack
+) except -1:
+    cdef GetRecord *record = <GetRecord *> (<Batch> gateway.batches[shard]).reserve(sizeof(GetRecord))
+    record.record_bytes = sizeof(GetRecord)
+    record.kind = KIND_GET
+    record.flags = GET_NO_ACK if no_ack else 0
+    record.reserved = 0
+    record.request_id = request_id
+    record.queue_id = queue_id
+    record.channel = channel
+    record.connection = connection
     return 0
 
 

@@ -8,14 +8,13 @@ from amqp091.method_table import (
     BasicConsume,
     BasicConsumeOk,
     BasicGet,
-    BasicGetEmpty,
     BasicQos,
     BasicQosOk,
     BasicRecover,
     BasicRecoverAsync,
     BasicRecoverOk,
 )
-from amqp091.refusals import not_supported_by_streams
+from amqp091.refusals import missing, not_supported_by_streams
 from gateway.channel import Channel
 from gateway.consumers import Consumer
 from gateway.handlers import quorum, replies, streams
@@ -111,26 +110,16 @@ async def cancel(channel: Channel, method: BasicCancel) -> None:
 
 
 async def get(channel: Channel, method: BasicGet) -> None:
-    """get-ok and its content are written by the core when they come."""
+    """get-ok with its content, or get-empty, is written by the core when it comes."""
     name = channel.expanded(method.queue)
     channel.require(READ, QUEUE, name)
     queue = channel.queue(name)
     if is_stream(queue):
         raise not_supported_by_streams("basic.get", queue.name, queue.vhost)
     quorum.check_get(queue)
-    answer = await channel.connection.gateway.requests.ask(
-        queue.shard,
-        {
-            "verb": "get",
-            "queue_id": queue.queue_id,
-            "channel": channel.handle,
-            "connection": channel.connection.handle,
-            "no_ack": method.no_ack,
-        },
-        prepare=lambda request_id: channel.expect_get(queue.shard, request_id, method.no_ack),
-    )
-    if answer.get("empty"):
-        channel.send(BasicGetEmpty())
+    answer = await channel.get_from(queue, method.no_ack)
+    if answer.get("gone"):
+        raise missing(QUEUE, queue.name, queue.vhost)
 
 
 def recover(channel: Channel, method: BasicRecover) -> None:

@@ -6,7 +6,7 @@ batches. Has no clock, no socket and no thread, and knows no names: queues are n
 what gateways own are handles. The worker (shards/worker.py) drives it:
 
     engine.now_ms = ...
-    offset = engine.receive(gateway, view)          stops at each JSON record
+    offset = engine.receive(gateway, view)          stops at each JSON record, and at each GET
     engine.dispatch()                               once after all input, or before a JSON request
     link.send(engine.outgoing(gateway)); engine.sent(gateway)
 
@@ -19,7 +19,8 @@ from libc.string cimport memset
 
 from bus.batch cimport Batch
 from bus.records cimport (
-    KIND_EVENT, KIND_REQUEST, KIND_RESPONSE, KIND_WATERMARK, OUTCOME_REQUEUE, JsonRecord, WatermarkRecord,
+    GET_GONE, GET_NO_ACK, KIND_EVENT, KIND_GET, KIND_GET_EMPTY, KIND_REQUEST, KIND_RESPONSE, KIND_WATERMARK,
+    OUTCOME_REQUEUE, GetEmptyRecord, GetRecord, JsonRecord, RecordHeader, WatermarkRecord,
 )
 from log.formats cimport ENTRY_DELAYED, ENTRY_EXPIRES
 from log.store cimport Entry
@@ -91,11 +92,39 @@ cdef class Engine(EngineState):
     # -- batches from gateways
 
     def receive(self, uint32_t gateway, const uint8_t[::1] batch not None, size_t offset=0) -> int:
-        """Applies records from `offset` on; returns len(batch), or where a JSON record is. BadRecord where one lies."""
+        """Applies records from `offset` on; returns len(batch), or where a JSON record or a GET is. BadRecord where one
+        lies."""
         self.refused_bytes[0] = self.refused_bytes[1] = <size_t> -1
         if offset >= <size_t> batch.shape[0]:
             return offset
         return apply_records(self, self.gateway_at(gateway), &batch[0], offset, batch.shape[0])
+
+    def answer_get(self, uint32_t gateway, const uint8_t[::1] batch not None, size_t offset) -> int:
+        """The GET that `receive` stopped at is answered by a record; the offset behind it. 0 where it stopped at JSON.
+
+        As a request, it sees the queue as if every message before it had found its consumer at once.
+        """
+        cdef Gateway *there = self.gateway_at(gateway)
+        cdef size_t left = batch.shape[0] - offset
+        cdef const GetRecord *record
+        cdef Queue *queue
+        cdef Channel *of_channel
+        if offset > <size_t> batch.shape[0] or left < sizeof(RecordHeader):
+            raise BadRecord("a batch ends within a record")
+        record = <const GetRecord *> &batch[offset]
+        if record.kind != KIND_GET:
+            return 0
+        if record.record_bytes > left or record.record_bytes < sizeof(GetRecord):
+            raise BadRecord("a get without its fields")
+        self.dispatch()
+        queue = <Queue *> queue_at(&self.queues, record.queue_id)
+        if queue == NULL:
+            tell_empty(there, record.request_id, GET_GONE)
+        else:
+            of_channel = channel_for(self, there, record.channel, connection_for(self, there, record.connection))
+            if not get_one(self, queue, of_channel, record.request_id, record.flags & GET_NO_ACK != 0):
+                tell_empty(there, record.request_id, 0)
+        return offset + record.record_bytes
 
     @staticmethod
     def read_json(const uint8_t[::1] batch not None, size_t offset):
@@ -704,6 +733,17 @@ cdef class Engine(EngineState):
             "dead_letters_dropped": self.burying.dropped,
             "dropped": self.dropped_count,
         }
+
+
+cdef int tell_empty(Gateway *gateway, uint32_t request_id, uint8_t flags) except -1:
+    cdef GetEmptyRecord *record = <GetEmptyRecord *> outgoing_of(gateway).reserve(sizeof(GetEmptyRecord))
+    record.record_bytes = sizeof(GetEmptyRecord)
+    record.kind = KIND_GET_EMPTY
+    record.flags = flags
+    record.reserved = 0
+    record.request_id = request_id
+    record.reserved2 = 0
+    return 0
 
 
 cdef uint64_t demand_of(Channel *channel) noexcept:

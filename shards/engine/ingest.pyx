@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from bus.limits cimport CONNECTION_WINDOW_BYTES, LENT_BODY_BYTES_MIN
 from bus.records cimport (
-    KIND_CREDIT, KIND_EVENT, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE,
+    KIND_CREDIT, KIND_EVENT, KIND_GET, KIND_PUBLISH, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, KIND_SETTLE,
     OUTCOME_REQUEUE_FAILED, PUBLISH_APART, PUBLISH_CONFIRM, PUBLISH_DELAYED, PUBLISH_DIED, PUBLISH_PERSISTENT, PUBLISH_ROOMLESS,
     RECORD_ALIGNMENT,
     SETTLE_CONFIRM, SETTLE_MULTIPLE, CreditRecord, LentBody, PublishRecord, RecordHeader, RefusedRecord, SettleRecord, aligned,
@@ -24,7 +24,7 @@ from bus.bad_record import BadRecord
 
 
 cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *data, size_t start, size_t end) except? 0:
-    """Applies records from `start` on; returns where it stopped: at `end`, or at a record in JSON."""
+    """Applies records from `start` on; returns where it stopped: at `end`, a record in JSON or a GET."""
     cdef size_t position = start
     cdef size_t expected = start            # what records before it need was asked for
     cdef const RecordHeader *header
@@ -44,7 +44,10 @@ cdef size_t apply_records(EngineState engine, Gateway *gateway, const uint8_t *d
             settle_record(engine, gateway, <const SettleRecord *> header)
         elif header.kind == KIND_CREDIT:
             credit(engine, gateway, <const CreditRecord *> header)
-        elif header.kind == KIND_REQUEST or header.kind == KIND_EVENT or header.kind == KIND_RESPONSE:
+        elif (
+            header.kind == KIND_REQUEST or header.kind == KIND_EVENT or header.kind == KIND_RESPONSE
+            or header.kind == KIND_GET
+        ):
             return position
         else:
             raise BadRecord(f"a record of unknown kind {header.kind}")

@@ -22,7 +22,7 @@ from gateway.connection import Connection
 from gateway.gateway import Gateway, GatewaySettings
 from gateway.handshake import Tuning, server_properties
 from gateway.wire import Ends
-from tests.unit.gateway_core.records import Document, read, response
+from tests.unit.gateway_core.records import Document, Get, get_empty, read, response
 from topology import changes
 from topology.model import Binding, Exchange, Permission, Queue, User
 from topology.passwords import DEFAULT_ALGORITHM, hash_password
@@ -128,7 +128,7 @@ class Link:
         self.records: list[Any] = []        # but for the word that all consumers are attached
         self.attached_count = 0
         self.answers: dict[str, Any] = {
-            "count": {"message_count": 0, "consumer_count": 0}, "purge": {"message_count": 0}, "get": {"empty": True},
+            "count": {"message_count": 0, "consumer_count": 0}, "purge": {"message_count": 0}, "get": {},
             "consume": {}, "reply_queue.open": {"queue_id": (1 << 31) + 7},
             "cancel": {}, "qos": {}, "recover": {}, "barrier": {}, "delete_check": {"message_count": 3},
             "close_channel": {}, "close_connection": {},
@@ -145,6 +145,8 @@ class Link:
                 answer = self.answers.get(record.document["verb"])
                 if answer is not None:
                     self.bench.gateway.loop.call_soon(self.say, response(record.request_id, answer))
+            elif isinstance(record, Get) and "get" in self.answers:
+                self.bench.gateway.loop.call_soon(self.say, get_empty(record.request_id))
         return number
 
     def send_quietly(self, batch: Any) -> int:
@@ -163,6 +165,9 @@ class Link:
         """The requests with this verb so far."""
         documents = [record for record in self.records if isinstance(record, Document)]
         return [record for record in documents if record.document.get("verb") == verb]
+
+    def gets(self) -> list[Get]:
+        return [record for record in self.records if isinstance(record, Get)]
 
     def events(self) -> list[dict[str, Any]]:
         return [record.document for record in self.records if isinstance(record, Document) and record.kind == 6]

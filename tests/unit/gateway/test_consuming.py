@@ -137,7 +137,7 @@ async def test_get(bench: Bench) -> None:
     del link.answers["get"]
     client.send(1, BasicGet(queue="q"), BasicQos())
     await turn()
-    [asked] = link.asked("get")
+    [asked] = link.gets()
     link.say(get_ok(asked.request_id, b"x", message_count=4, routing_key=b"q"))
     await turn()
     assert client.methods() == [(1, BasicGetOk(1, False, "", "q", 4)), (1, 2), (1, 3), (1, BasicQosOk())]
@@ -267,7 +267,7 @@ async def test_a_get_under_way_is_sent_again(bench: Bench) -> None:
     link.records.clear()
     bench.gateway.on_link_up(link)          # type: ignore[arg-type]
     await turn()
-    [asked] = link.asked("get")
+    [asked] = link.gets()
     link.say(get_ok(asked.request_id, b"x"))
     await turn()
     assert isinstance(client.methods()[0][1], BasicGetOk)

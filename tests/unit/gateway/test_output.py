@@ -3,7 +3,7 @@ from amqp091.method_table import BasicGet, BasicGetOk, QueueDeclare
 from gateway.connection import OUTPUT_BYTES_MAX
 from gateway.core import PAUSE_OUTPUT
 from tests.unit.gateway.bench import Bench, scenario, turn
-from tests.unit.gateway_core.records import Document, get_ok
+from tests.unit.gateway_core.records import Get, get_ok
 
 BODY_BYTES = 1 << 20
 GETS = 50
@@ -31,7 +31,7 @@ async def test_gets_of_a_client_that_does_not_read_wait_until_it_does(bench: Ben
         answered = 0
         while True:
             await turn()
-            asked = [record for record in link.records if isinstance(record, Document)]
+            asked = [record for record in link.records if isinstance(record, Get)]
             link.records.clear()
             if not asked:
                 return answered

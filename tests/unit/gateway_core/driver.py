@@ -56,6 +56,7 @@ class Channel(ChannelCore):
         self.asked: list[tuple[bytes, bytes, bytes | None]] = []
         self.settled = 0
         self.got: list[int] = []
+        self.gone: list[int] = []
         self.committed: list[bool] = []
 
     def route(
@@ -80,6 +81,9 @@ class Channel(ChannelCore):
 
     def on_get_ok(self, request_id: int) -> None:
         self.got.append(request_id)
+
+    def on_get_gone(self, request_id: int) -> None:
+        self.gone.append(request_id)
 
     def on_tx_committed(self, ok: bool) -> None:
         self.committed.append(ok)

@@ -160,4 +160,11 @@ def _nack(arguments: bytes) -> tuple[str, tuple[Any, ...], bool]:
     return "nack", (tag, bool(bits & 1)), False
 
 
-METHODS = {(60, 60): _deliver, (60, 71): _get_ok, (60, 50): _return, (60, 80): _ack, (60, 120): _nack}
+def _get_empty(arguments: bytes) -> tuple[str, tuple[Any, ...], bool]:
+    assert arguments == b"\0"
+    return "get-empty", (), False
+
+
+METHODS = {
+    (60, 60): _deliver, (60, 71): _get_ok, (60, 72): _get_empty, (60, 50): _return, (60, 80): _ack, (60, 120): _nack,
+}

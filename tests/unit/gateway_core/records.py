@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-PUBLISH, SETTLE, CREDIT, REQUEST, RESPONSE, EVENT = 1, 2, 3, 4, 5, 6
+PUBLISH, SETTLE, CREDIT, REQUEST, RESPONSE, EVENT, GET = 1, 2, 3, 4, 5, 6, 7
 STREAM = 2
-DELIVER, GET_OK, WATERMARK, REFUSED = 16, 17, 18, 19
+DELIVER, GET_OK, WATERMARK, REFUSED, GET_EMPTY = 16, 17, 18, 19, 20
 ACK, REQUEUE, REJECT, REQUEUE_FAILED = 0, 1, 2, 3
 PERSISTENT, CONFIRM, DELAYED, APART, ROOMLESS = 1, 2, 4, 16, 32
 FLAGS = 5
@@ -41,6 +41,10 @@ def deliver(
 
 def get_ok(request_id: int, body: bytes = b"", *, message_count: int = 0, **fields: Any) -> bytes:
     return deliver(request_id, body, kind=GET_OK, message_count=message_count, **fields)
+
+
+def get_empty(request_id: int, *, gone: bool = False) -> bytes:
+    return struct.pack("<IBBHII", 16, GET_EMPTY, int(gone), 0, request_id, 0)
 
 
 def watermark(processed: int, durable: int = 0) -> bytes:
@@ -100,6 +104,15 @@ class Document:
     document: Any
 
 
+@dataclass(frozen=True)
+class Get:
+    request_id: int
+    queue_id: int
+    channel: int
+    connection: int
+    no_ack: bool
+
+
 def with_bodies(batch: bytes, body_at: Callable[[int, int, int], bytes]) -> bytes:
     """The batch as it would be without rooms: `body_at` is asked for bodies that lie apart, by file, place and size."""
     plain, position = b"", 0
@@ -122,8 +135,8 @@ def with_bodies(batch: bytes, body_at: Callable[[int, int, int], bytes]) -> byte
 
 
 def read(batch: bytes) -> list[Any]:
-    """The records that the core wrote for a shard: Published, Settled, Credited, Document."""
-    records: list[Published | Settled | Credited | Document] = []
+    """The records that the core wrote for a shard: Published, Settled, Credited, Get, Document."""
+    records: list[Published | Settled | Credited | Get | Document] = []
     while batch:
         size, kind, flags, extra = struct.unpack_from("<IBBH", batch)
         assert size % 8 == 0 and 8 <= size <= len(batch)
@@ -154,6 +167,9 @@ def read(batch: bytes) -> list[Any]:
             assert size == 24
             connection, _, delivered = struct.unpack_from("<IIQ", record, 8)
             records.append(Credited(connection, delivered))
+        elif kind == GET:
+            assert size == 24
+            records.append(Get(*struct.unpack_from("<IIII", record, 8), bool(flags)))
         else:
             request_id, json_bytes = struct.unpack_from("<II", record, 8)
             records.append(Document(kind, request_id, orjson.loads(record[16 : 16 + json_bytes])))

@@ -1,6 +1,8 @@
 """Deliveries and gets: frames in record order, counted as the shard counts them; the credit they give back."""
 import pytest
 
+from amqp091 import methods
+from amqp091.method_table import BasicGetEmpty
 from bus import limits
 from tests.unit.gateway_core import frames, records
 from tests.unit.gateway_core.driver import Channel, Connection, Gateway
@@ -150,12 +152,47 @@ def test_a_get_is_rendered_and_counted_in_link_order() -> None:
     assert gateway.send() == [Settled(channel.handle, 0, 2, False), Settled(channel.handle, 0, 3, False)]
 
 
+def test_a_get_is_asked_by_a_record() -> None:
+    gateway = Gateway()
+    connection = Connection(gateway)
+    channel = connection.channels[1]
+    channel.ask_get(0, 41, 10, True)
+    channel.ask_get(0, 42, 11, False)
+    assert gateway.send() == [
+        records.Get(41, 10, channel.handle, connection.handle, True),
+        records.Get(42, 11, channel.handle, connection.handle, False),
+    ]
+    gateway.on_batch(0, records.get_ok(42, b"x"))
+    assert channel.got == [42]
+
+
+def test_a_get_of_an_empty_queue_and_one_that_is_gone() -> None:
+    gateway = Gateway()
+    connection = Connection(gateway)
+    channel = connection.channels[1]
+    channel.expect_get(0, 41, False)
+    channel.expect_get(0, 42, False)
+    gateway.on_batch(0, records.get_empty(41) + records.get_empty(42, gone=True) + records.get_empty(43))
+    assert bytes(connection.take_output() or b"") == methods.encode(1, BasicGetEmpty())
+    assert (channel.got, channel.gone) == ([41], [42])
+
+
+def test_a_get_empty_for_a_channel_that_is_closing_goes_nowhere() -> None:
+    gateway = Gateway()
+    connection = Connection(gateway)
+    channel = connection.channels[1]
+    channel.expect_get(0, 41, False)
+    channel.closing = True
+    gateway.on_batch(0, records.get_empty(41))
+    assert connection.take_output() is None and channel.got == [41]
+
+
 def test_an_answer_takes_the_expectation_of_a_get_back() -> None:
     gateway = Gateway()
     connection = Connection(gateway)
     channel = connection.channels[1]
     channel.expect_get(0, 41, False)
-    gateway.on_batch(0, records.response(41, {"empty": True}) + records.get_ok(41, b"x"))
+    gateway.on_batch(0, records.get_empty(41, gone=True) + records.get_ok(41, b"x"))
     channel.expect_get(1, 42, False)
     gateway.restart(1)
     gateway.on_batch(1, records.get_ok(42, b"x"))

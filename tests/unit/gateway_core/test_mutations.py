@@ -123,7 +123,8 @@ def test_mutated_batches_of_a_shard() -> None:
             records.deliver(rng.choice(consumers), b"x" * rng.randrange(50), exchange=b"e", routing_key=b"key"),
             records.watermark(gateway.next_numbers[0], 0),
             records.refused(channel.handle, round_number),
-            records.response(41, {"empty": True}),
+            records.response(7, {}),
+            records.get_empty(41, gone=bool(round_number % 2)),
             records.get_ok(41, b"got"),
         ]
         batch = mutated(rng, b"".join(rng.sample(parts, rng.randrange(1, 5))))

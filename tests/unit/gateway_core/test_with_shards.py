@@ -41,6 +41,10 @@ class Shard:
         batch = self.inbox.pop(0)
         at = 0
         while (at := self.engine.receive(0, batch, at)) < len(batch):
+            behind = self.engine.answer_get(0, batch, at)
+            if behind:
+                at = behind
+                continue
             self.engine.dispatch()
             _, request_id, document, at = Engine.read_json(batch, at)
             self.answer(request_id, orjson.loads(document))
@@ -59,9 +63,6 @@ class Shard:
         verb = message.pop("verb")
         if verb == "consume":
             self.engine.consume(0, message.pop("queue_id"), exclusive=False, **message)
-        elif verb == "get":
-            if self.engine.get(0, request_id, **message):
-                return
         else:
             getattr(self.engine, verb)(0, **message)
         self.engine.respond(0, request_id, b"{}")
@@ -142,10 +143,8 @@ class World:
     def get(self) -> None:
         channel = self.channel()
         queue_id = self.rng.choice(list(QUEUES))
-        request_id = self.ask(QUEUES[queue_id], {
-            "verb": "get", "queue_id": queue_id, "channel": channel.handle, "connection": channel.connection.handle,
-            "no_ack": False})
-        channel.expect_get(QUEUES[queue_id], request_id, False)
+        self.last_request += 1
+        channel.ask_get(QUEUES[queue_id], self.last_request, queue_id, False)
 
     def settle(self) -> None:
         channel = self.channel()
@@ -221,6 +220,8 @@ class World:
         for client in self.clients:
             for sent in client.sees():
                 channel = client.channels[sent.channel]
+                if sent.name == "get-empty":
+                    continue
                 if sent.name == "deliver" and sent.fields[0] == b"auto":
                     self.finish(sent.body)
                 else:

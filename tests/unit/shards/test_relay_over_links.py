@@ -112,7 +112,7 @@ class Process(Host):
         """All that is ready here."""
         records: list[Any] = []
         for number in range(self.engine.count(QUEUE)[0]):
-            records += self.feed(wire.request(number, verb="get", queue_id=QUEUE, channel=1, no_ack=True))
+            records += self.feed(wire.get(number, queue_id=QUEUE))
         return [record.body for record in records if isinstance(record, wire.GetOk)]
 
 

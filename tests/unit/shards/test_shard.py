@@ -1,6 +1,7 @@
 """A shard's turn, with links and commits played by the test: requests in their place, watermarks, back-pressure."""
 import asyncio
 import errno
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,10 +195,31 @@ def test_a_request_sees_what_was_published_before_it(host: Host) -> None:
 
 
 def test_get_and_get_empty(host: Host) -> None:
-    get = wire.request(8, verb="get", queue_id=1, channel=4, no_ack=True, connection=1)
+    get = wire.get(8, queue_id=1, channel=4)
     records = host.feed(get, wire.publish(1, b"x"), get)
-    assert records[0].document == {"empty": True}
-    assert records[1] == wire.GetOk(8, 1, False, 0, b"x")
+    assert records == [wire.GetEmpty(8, False), wire.GetOk(8, 1, False, 0, b"x")]
+    assert host.feed(wire.get(9, queue_id=1000)) == [wire.GetEmpty(9, True)]
+
+
+def test_a_consumer_comes_before_a_get_behind_the_message(host: Host) -> None:
+    host.consume(consumer=1, no_ack=True)
+    records = host.feed(wire.publish(1, b"x"), wire.get(8, queue_id=1))
+    assert [type(record).__name__ for record in records] == ["Deliver", "GetEmpty"]
+
+
+def test_a_get_that_is_held_is_requeued_with_its_connection(host: Host) -> None:
+    host.feed(wire.publish(1, b"x"), wire.get(8, queue_id=1, channel=4, connection=7, no_ack=False))
+    assert host.ask(verb="count", queue_id=1)["message_count"] == 0
+    host.ask(verb="close_connection", connection=7)
+    assert host.ask(verb="count", queue_id=1)["message_count"] == 1
+
+
+@pytest.mark.parametrize("length", [8, 16])
+def test_a_get_without_its_fields_breaks_the_link(host: Host, length: int) -> None:
+    get = wire.get(8, queue_id=1)
+    link = host.links.ends[0]
+    host.shard.on_batch(link, memoryview(struct.pack("<I", length) + get[4:length]))  # type: ignore[arg-type]
+    assert host.broken == [link]
 
 
 def test_large_messages_that_one_batch_asks_for_leave_one_by_one(host: Host) -> None:
@@ -206,7 +228,7 @@ def test_large_messages_that_one_batch_asks_for_leave_one_by_one(host: Host) -> 
     host.feed(*[wire.publish(1, body=body)] * 5)
     link = host.links.ends[0]
     host.shard.on_batch(link, memoryview(b"".join(  # type: ignore[arg-type]
-        wire.request(n, verb="get", queue_id=1, channel=1, no_ack=True) for n in range(1, 6))))
+        wire.get(n, queue_id=1) for n in range(1, 6))))
     assert max(map(len, link.batches)) < 110_000
     assert [record.request_id for record in host.take()] == [1, 2, 3, 4, 5]
 

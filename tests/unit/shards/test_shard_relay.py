@@ -71,9 +71,7 @@ class World:
     def bodies(self) -> list[bytes]:
         records = []
         for number in range(self.target.engine.count(QUEUE)[0]):
-            records += self.target.feed(
-                wire.request(number, verb="get", queue_id=QUEUE, channel=1, no_ack=True)
-            )
+            records += self.target.feed(wire.get(number, queue_id=QUEUE))
         return [record.body for record in records if isinstance(record, wire.GetOk)]
 
 

@@ -14,6 +14,7 @@ PUBLISH = struct.Struct("<IBBHIIQIBBBBQ")
 SETTLE = struct.Struct("<IBBHIIQ")
 CREDIT = struct.Struct("<IBBHIIQ")
 JSON = struct.Struct("<IBBHII")
+GET = struct.Struct("<IBBHIIII")
 DELIVER = struct.Struct("<IBBHIIIBBHII")
 WATERMARK = struct.Struct("<IBBHQQ")
 REFUSED = struct.Struct("<IBBHIIQ")
@@ -42,6 +43,13 @@ class GetOk(NamedTuple):
     redelivered: bool
     message_count: int
     body: bytes
+
+
+class GetEmpty(NamedTuple):
+    """A GET_EMPTY record."""
+
+    request_id: int
+    gone: bool
 
 
 class Json(NamedTuple):
@@ -114,6 +122,10 @@ def request(request_id: int, **document: Any) -> bytes:
     return json_record(4, request_id, document)
 
 
+def get(request_id: int, *, queue_id: int, channel: int = 1, connection: int = 1, no_ack: bool = True) -> bytes:
+    return GET.pack(GET.size, 7, int(no_ack), 0, request_id, queue_id, channel, connection)
+
+
 def event(**document: Any) -> bytes:
     return json_record(6, 0, document)
 
@@ -154,6 +166,9 @@ def _parse(kind: int, raw: bytes) -> Any:
     if kind == 19:
         _, _, _, _, channel, _, sequence = REFUSED.unpack(raw)
         return Refused(channel, sequence)
+    if kind == 20:
+        assert len(raw) == 16
+        return GetEmpty(struct.unpack_from("<I", raw, 8)[0], bool(raw[5]))
     assert kind in (5, 6)
     *_, request_id, json_bytes = JSON.unpack_from(raw)
     document = orjson.loads(raw[JSON.size : JSON.size + json_bytes])
