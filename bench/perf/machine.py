@@ -4,22 +4,35 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+CONGESTION_CONTROL: Final = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+"""How TCP sends: one that paces (bbr) does so over the loopback interface, too, which brokers and load tools feel."""
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores that may be used, kernel, Python."""
+    """Processor, cores that may be used, kernel, its congestion control (None: not told), Python."""
     return {
         "cpu": _model(),
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
+        "congestion_control": _congestion_control(),
         "python": platform.python_version(),
     }
 
 
 def described(found: dict[str, Any]) -> str:
-    """In a sentence."""
-    return f"{found['cores']} cores ({found['cpu']}), Linux {found['kernel']}, Python {found['python']}"
+    """In a sentence. Results of earlier versions do not tell the congestion control."""
+    control = found.get("congestion_control")
+    kernel = found["kernel"] if control is None else f"{found['kernel']} with TCP {control}"
+    return f"{found['cores']} cores ({found['cpu']}), Linux {kernel}, Python {found['python']}"
+
+
+def _congestion_control() -> str | None:
+    try:
+        return CONGESTION_CONTROL.read_text().strip() or None
+    except OSError:
+        return None
 
 
 def _model() -> str:
