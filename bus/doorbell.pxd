@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef class Doorbell:
@@ -10,3 +10,6 @@ cdef class Doorbell:
     cpdef sleep(self)
     cpdef awake(self)
     cpdef take(self)
+
+
+cdef uint64_t bells_rung() noexcept

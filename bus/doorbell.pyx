@@ -55,8 +55,10 @@ cdef class Doorbell:
         self.descriptor = descriptor
 
     cdef void ring(self) noexcept:
+        global rung
         full_fence()
         if flag_load(self._sleeping) and flag_exchange(self._sleeping, 0):
+            rung += 1
             write_one(self.descriptor)
 
     def wake(self):
@@ -81,6 +83,14 @@ cdef class Doorbell:
         cdef uint64_t count
         if read(self.descriptor, &count, sizeof(count)) < 0 and errno != EAGAIN and errno != EINTR:
             raise OSError(errno, os.strerror(errno))
+
+
+cdef uint64_t rung = 0
+
+
+cdef uint64_t bells_rung() noexcept:
+    """How many sleepers this process has woken."""
+    return rung
 
 
 cdef void write_one(int descriptor) noexcept:

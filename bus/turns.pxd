@@ -1,5 +1,8 @@
 """The turn of a process's links. See turns.pyx."""
+from libc.stdint cimport uint64_t
+
 from bus.doorbell cimport Doorbell
+from bus.linger cimport Linger
 
 
 cdef class LinkTurns:
@@ -14,9 +17,12 @@ cdef class LinkTurns:
     cdef bint _scheduled
     cdef public bint _closed
     cdef Py_ssize_t _first
+    cdef public Linger _linger
+    cdef uint64_t _rung         # bells that were, up to the last turn
 
     cpdef int began(self) except -1
-    cpdef int rest(self) except -1
+    cpdef int rest(self, bint wait=*) except -1
+    cdef bint answered(self) except -1
     cpdef int take(self) except -1
     cdef tuple in_order(self)
     cdef int serve(self, end) except -1

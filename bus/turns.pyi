@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bus.doorbell import Doorbell
+from bus.linger import Linger
 from bus.links import Key, LinkEnd
 
 class LinkTurns:
     _closed: bool
+    _linger: Linger
     @property
     def _loop(self) -> asyncio.AbstractEventLoop: ...
     @property
@@ -28,8 +30,11 @@ class LinkTurns:
         """A turn soon, if none is due."""
     def began(self) -> int:
         """The process works without a turn of its links: nobody needs to ring. `rest` must follow, whatever happens."""
-    def rest(self) -> int:
-        """The end of such work: what peers have answered meanwhile is taken at once, then the process sleeps."""
+    def rest(self, wait: bool = True) -> int:
+        """The end of such work: what peers have answered meanwhile is taken at once, then the process sleeps.
+
+        The answer of a peer that had to be woken is waited for a moment, where the caller likes (bus/linger.pyx).
+        """
     def take(self) -> int:
         """In the middle of such work: what peers have answered so far."""
     def _add(self, key: Key, end: LinkEnd) -> None: ...

@@ -4,7 +4,10 @@
 Compiled, because at low rates a turn carries one message: what it costs is then what the message costs. Which links
 there are is decided by its subclass, bus/links.py, which also says what the callbacks promise.
 """
-from bus.doorbell cimport Doorbell
+from libc.stdint cimport uint64_t
+
+from bus.doorbell cimport Doorbell, bells_rung
+from bus.linger cimport LINGER_NS, Linger, monotonic_ns
 
 from bus.bad_record import BadRecord
 from bus.limits import LINK_TURN_BATCHES_MAX
@@ -26,6 +29,8 @@ cdef class LinkTurns:
         self._scheduled = False
         self._closed = False
         self._first = 0
+        self._linger = Linger()
+        self._rung = 0
 
     def schedule(self):
         """A turn soon, if none is due."""
@@ -53,10 +58,20 @@ cdef class LinkTurns:
             self._doorbell.awake()
         return 0
 
-    cpdef int rest(self) except -1:
-        """The end of such work. What peers have answered meanwhile is taken now, without a bell and a look at the loop."""
+    cpdef int rest(self, bint wait=True) except -1:
+        """The end of such work. What peers have answered meanwhile is taken now, without a bell and a look at the loop.
+
+        Where one of them had to be woken, its answer is waited for awake, if the caller likes and it is worth it
+        (bus/linger.pyx). Nothing can be lost by it: while the flag says awake nobody rings, and whatever comes before
+        it says asleep is seen by the look after.
+        """
         if self._closed or self._scheduled or self._doorbell is None:
             return 0
+        if bells_rung() != self._rung:
+            self._rung = bells_rung()
+            if wait and self._linger.due() and self.answered():
+                self._turn()
+                return 0
         self._doorbell.sleep()
         if self.work_left():
             self._turn()
@@ -70,6 +85,19 @@ cdef class LinkTurns:
             if end.has_input():
                 self.serve(end)
         return 0
+
+    cdef bint answered(self) except -1:
+        """Waits for one of those that were woken."""
+        cdef uint64_t began_ns = monotonic_ns()
+        cdef uint64_t waited_ns = 0
+        cdef bint found = False
+        self._doorbell.awake()          # who wakes others without having said that it works says so now
+        while not found and waited_ns < LINGER_NS:
+            self._linger.step_aside()
+            found = self.work_left()
+            waited_ns = monotonic_ns() - began_ns
+        self._linger.ended(found, waited_ns)
+        return found
 
     def _turn(self):
         cdef tuple ends
@@ -90,6 +118,7 @@ cdef class LinkTurns:
             self.schedule()
             return
         if self._doorbell is not None:
+            self._rung = bells_rung()   # whom this turn woke has nothing to answer that is waited for
             self._doorbell.sleep()
             if self.work_left():
                 self._doorbell.awake()

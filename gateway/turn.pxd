@@ -10,6 +10,8 @@ cdef enum:
     READ_BYTES = 256 * 1024     # as much as one read takes; larger reads make larger batches, up to what a cache likes
     # Input beyond which what it became leaves at once: in one turn the loop may read megabytes of every socket.
     EARLY_SEND = 512 * 1024
+    # Input of a message or a few: somebody may wait for these alone. With more, as under load, the next input is near.
+    FEW_BYTES = 2 * 1024
 
 
 cdef class GatewayTurn(GatewayCore):
@@ -22,6 +24,7 @@ cdef class GatewayTurn(GatewayCore):
     cdef bint _flush_due
     cdef bint _quiet_due                # end_quiet is
     cdef size_t _unsent_bytes           # of input, since something was sent last
+    cdef size_t _turn_bytes             # of input, since this turn began
 
     cdef int after_read(self, size_t size_bytes) except -1
     cdef bint has_output(self) except -1

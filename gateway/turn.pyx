@@ -37,6 +37,7 @@ cdef class GatewayTurn(GatewayCore):
     cdef int after_read(self, size_t size_bytes) except -1:
         """So much input was handled."""
         self._unsent_bytes += size_bytes
+        self._turn_bytes += size_bytes
         if self._unsent_bytes >= EARLY_SEND:
             # The loop reads on as long as a socket fills what it reads to: others, shards among them, go on meanwhile.
             if self.turns is not None:
@@ -62,11 +63,14 @@ cdef class GatewayTurn(GatewayCore):
         return False
 
     def flush(self):
+        cdef bint few
         try:
             self.end_turn()
         finally:
+            few = self._turn_bytes <= FEW_BYTES
+            self._turn_bytes = 0
             if self.turns is not None:
-                self.turns.rest()
+                self.turns.rest(few)
 
     def end_turn(self):
         self._flush_due = False

@@ -129,3 +129,14 @@ async def test_a_full_link_never_falls_asleep_on_what_waits(echo: Echo) -> None:
             echo.end.send(batch)
         await until(lambda wanted=30 * (burst + 1): len(echo.received) == wanted)
     await echo.stop()
+
+
+async def test_no_answer_is_lost_between_waiting_awake_and_falling_asleep(echo: Echo) -> None:
+    """The answer comes while this side waits for it, as it falls asleep, or after: each is taken."""
+    for number in range(BATCHES):
+        echo.links.began()
+        echo.end.send(b"%d" % number)
+        echo.links.rest()
+        await until(lambda wanted=number + 1: len(echo.received) == wanted)
+    assert echo.received == [b"%d" % number for number in range(BATCHES)]
+    await echo.stop()
