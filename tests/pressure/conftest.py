@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.client import connect
-from tests.harness.warren import Warren
+from tests.harness.warren import Warren, wait_until
 
 MIB = 1 << 20
 SEGMENT_BYTES = 4 * MIB
@@ -53,8 +53,15 @@ def queues(server: Warren) -> Iterator[tuple[str, str]]:
     pair = tuple(min(name for name, at in shard_of.items() if at == shard and name.startswith("q")) for shard in (0, 1))
     yield pair[0], pair[1]
     with connect(server.endpoint) as client:
-        for queue in pair:
-            client.channel(1 + pair.index(queue)).purge(queue)
+        channel = client.channel()
+
+        def emptied() -> bool:
+            """What a client held that hung up may come back behind a purge."""
+            for queue in pair:
+                channel.purge(queue)
+            return not any(row["messages"] for row in server.listing("queues") if row["name"] in pair)
+
+        wait_until(emptied, "the end of what tests have left")
 
 
 @contextmanager
