@@ -30,9 +30,9 @@ class ConnectionCore:
     user_id: bytes
     """The authenticated user, compared with the user-id property of publishes."""
     impersonator: bool
+    """The user may publish any user-id."""
     roomless: bool
     """Its socket cannot be read into rooms, as over TLS: its shards need not give any."""
-    """The user may publish any user-id."""
     feeds_flood: int
     """Id of a flooded queue that it has published to since this was set to 0."""
     writable: bool
